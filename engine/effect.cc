@@ -1,0 +1,15 @@
+#include "engine/effect.h"
+
+namespace headrace::engine {
+
+void Effects::Clear() {
+  replies.clear();
+  copies.clear();
+  cancels.clear();
+  dropped_buffers.clear();
+  gone.clear();
+  stored.clear();
+  removed.clear();
+}
+
+}  // namespace headrace::engine

@@ -1,0 +1,79 @@
+// What the core wants done: replies, copies, fences, events. The server carries them out in order.
+// Plain values; the core's thread.
+#pragma once
+
+#include <vector>
+
+#include "engine/types.h"
+
+namespace headrace::engine {
+
+struct Reply {
+  SessionId session = 0;
+  RequestId request = 0;
+  wire::MessageType type = wire::MessageType::kPing;
+  Error error{Errc::kOk, 0, ""};
+  wire::ReplyBody body;
+};
+
+// One ticket: blocks of one buffer, one direction. Answered by exactly one Completion.
+struct CopyJob {
+  Ticket ticket = 0;
+  wire::Direction direction = wire::Direction::kSave;
+  BufferId buffer = 0;
+  uint32_t gate = wire::kNoGate;  // in the gate page of the session that owns `buffer`
+  Time deadline;
+  std::vector<wire::BlockCopy> blocks;
+};
+struct CancelJob {
+  Ticket ticket = 0;
+};
+
+// No copy of this buffer is in flight any more, and none will start: it may be unmapped.
+struct DropBuffer {
+  BufferId buffer = 0;
+};
+// Everything of this session is gone; its number will not appear again.
+struct SessionGone {
+  SessionId session = 0;
+};
+
+enum class RemoveReason : uint8_t { kEvicted, kCleared, kPurged, kFailed };
+
+// A block became visible, or stopped being so.
+struct BlockStored {
+  NamespaceId name_space = 0;
+  BlockHash hash;
+  BlockHash parent;
+  uint32_t depth = 0;
+  uint64_t lora_id = 0;
+  uint64_t salt_id = 0;
+  std::vector<uint32_t> tokens;  // when the save carried them
+};
+struct BlockRemoved {
+  NamespaceId name_space = 0;
+  BlockHash hash;
+  RemoveReason reason{};
+};
+
+// Every block of the namespace's earlier generations is gone, at once: no BlockRemoved follows for
+// them, so that a block stored again under the new generation is never taken for removed.
+struct NamespaceCleared {
+  NamespaceId name_space = 0;
+  uint64_t generation = 0;
+};
+
+struct Effects {
+  std::vector<Reply> replies;
+  std::vector<CopyJob> copies;
+  std::vector<CancelJob> cancels;
+  std::vector<DropBuffer> dropped_buffers;
+  std::vector<SessionGone> gone;
+  std::vector<BlockStored> stored;
+  std::vector<BlockRemoved> removed;
+  std::vector<NamespaceCleared> cleared;  // carried out before stored and removed
+
+  void Clear();  // keeps capacity
+};
+
+}  // namespace headrace::engine
