@@ -1,0 +1,353 @@
+#include "net/http_server.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <stdexcept>
+
+#include "base/fd.h"
+#include "base/random.h"
+#include "base/time.h"
+
+namespace headrace::net {
+namespace {
+
+// A client that sends bytes as they are.
+class RawClient {
+ public:
+  explicit RawClient(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    timeval limit{10, 0};  // a test that hangs fails
+    HR_CHECK(setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0);
+    HR_CHECK(connect(fd_.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 0);
+  }
+  void Send(const std::string& text) {
+    for (size_t at = 0; at < text.size();) {
+      ssize_t sent = ::send(fd_.get(), text.data() + at, text.size() - at, MSG_NOSIGNAL);
+      if (sent <= 0) return;  // the server closed first, which is its right
+      at += static_cast<size_t>(sent);
+    }
+  }
+  void Finish() { shutdown(fd_.get(), SHUT_WR); }
+
+  // Up to and with `end`; what came when the server closed first.
+  std::string ReadUntil(const std::string& end) {
+    while (pending_.find(end) == std::string::npos && ReadMore()) {
+    }
+    size_t at = std::min(pending_.size(), pending_.find(end) + end.size());
+    if (pending_.find(end) == std::string::npos) at = pending_.size();
+    std::string got = pending_.substr(0, at);
+    pending_.erase(0, at);
+    return got;
+  }
+  std::string ReadAll() {
+    while (ReadMore()) {
+    }
+    return std::exchange(pending_, "");
+  }
+  // Header and a body of Content-Length.
+  std::string ReadReply() {
+    std::string header = ReadUntil("\r\n\r\n");
+    size_t at = header.find("Content-Length: ");
+    size_t length = at == std::string::npos ? 0 : std::stoul(header.substr(at + 16));
+    while (pending_.size() < length && ReadMore()) {
+    }
+    std::string body = pending_.substr(0, length);
+    pending_.erase(0, length);
+    return header + body;
+  }
+
+ private:
+  bool ReadMore() {
+    char part[4096];
+    ssize_t got = ::recv(fd_.get(), part, sizeof(part), 0);
+    if (got <= 0) return false;
+    pending_.append(part, static_cast<size_t>(got));
+    return true;
+  }
+
+  Fd fd_;
+  std::string pending_;
+};
+
+std::string Get(const std::string& target) {
+  return "GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n";
+}
+
+class HttpServerTest : public testing::Test {
+ protected:
+  void Begin(HttpLimits limits = {}) {
+    auto server = HttpServer::Listen("127.0.0.1:0", limits);
+    ASSERT_TRUE(server);
+    server_ = std::move(*server);
+    server_->Handle("GET", "/health", [](const HttpRequest&) {
+      return HttpReply{200, "application/json", "{\"ok\":true}"};
+    });
+    server_->Handle("POST", "/echo", [](const HttpRequest& request) {
+      return HttpReply{200, "text/plain", request.body};
+    });
+    server_->Handle("GET", "/query", [](const HttpRequest& request) {
+      std::string text;
+      for (const auto& [key, value] : request.query) text += key + "->" + value + ";";
+      return HttpReply{202, "text/plain", text};
+    });
+    server_->Handle("GET", "/throws",
+                    [](const HttpRequest&) -> HttpReply { throw std::runtime_error("secret"); });
+    server_->Start();
+  }
+  std::string Ask(const std::string& request) {
+    RawClient client(server_->port());
+    client.Send(request);
+    return client.ReadReply();
+  }
+  static bool IsStatus(const std::string& reply, int status) {
+    return reply.starts_with("HTTP/1.1 " + std::to_string(status) + " ");
+  }
+
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(HttpServerTest, Answers) {
+  Begin();
+  std::string reply = Ask(Get("/health"));
+  EXPECT_TRUE(IsStatus(reply, 200)) << reply;
+  EXPECT_NE(reply.find("Content-Type: application/json\r\n"), std::string::npos) << reply;
+  EXPECT_TRUE(reply.ends_with("\r\n\r\n{\"ok\":true}")) << reply;
+}
+
+TEST_F(HttpServerTest, HandsTheQueryToTheHandler) {
+  Begin();
+  std::string reply = Ask(Get("/query?a=1&b=x%20y"));
+  EXPECT_TRUE(IsStatus(reply, 202)) << reply;
+  EXPECT_TRUE(reply.ends_with("a->1;b->x y;")) << reply;
+}
+
+TEST_F(HttpServerTest, KeepsAConnectionAliveAndTakesPipelinedRequests) {
+  Begin();
+  RawClient client(server_->port());
+  for (int i = 0; i < 3; ++i) {
+    client.Send(Get("/health"));
+    EXPECT_TRUE(IsStatus(client.ReadReply(), 200));
+  }
+  client.Send(Get("/health") + "POST /echo HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc" +
+              Get("/missing"));
+  EXPECT_TRUE(IsStatus(client.ReadReply(), 200));
+  EXPECT_TRUE(client.ReadReply().ends_with("\r\n\r\nabc"));
+  EXPECT_TRUE(IsStatus(client.ReadReply(), 404));
+}
+
+TEST_F(HttpServerTest, ClosesWhenTheClientAsksForIt) {
+  Begin();
+  RawClient client(server_->port());
+  client.Send("GET /health HTTP/1.1\r\nConnection: close\r\n\r\n");
+  std::string all = client.ReadAll();  // ends only because the server closes
+  EXPECT_TRUE(IsStatus(all, 200)) << all;
+  EXPECT_TRUE(all.ends_with("{\"ok\":true}")) << all;
+  RawClient old(server_->port());
+  old.Send("GET /health HTTP/1.0\r\n\r\n");
+  EXPECT_TRUE(old.ReadAll().ends_with("{\"ok\":true}"));
+}
+
+TEST_F(HttpServerTest, AnswersAClientThatSendsNoMore) {
+  Begin();
+  RawClient client(server_->port());
+  client.Send(Get("/health"));
+  client.Finish();
+  EXPECT_TRUE(client.ReadAll().ends_with("{\"ok\":true}"));
+}
+
+TEST_F(HttpServerTest, AnswersHeadLikeGetWithoutABody) {
+  Begin();
+  RawClient client(server_->port());
+  client.Send("HEAD /health HTTP/1.1\r\n\r\n" + Get("/health"));
+  std::string head = client.ReadUntil("\r\n\r\n");
+  EXPECT_TRUE(IsStatus(head, 200)) << head;
+  EXPECT_NE(head.find("Content-Length: 11\r\n"), std::string::npos) << head;
+  EXPECT_TRUE(IsStatus(client.ReadReply(), 200));  // at once: no body stood between
+}
+
+TEST_F(HttpServerTest, RefusesUnknownPathsAndMethods) {
+  Begin();
+  std::string reply = Ask(Get("/nothing"));
+  EXPECT_TRUE(IsStatus(reply, 404)) << reply;
+  EXPECT_TRUE(reply.ends_with("{\"error\":\"no such path\"}\n")) << reply;
+  reply = Ask("DELETE /health HTTP/1.1\r\n\r\n");
+  EXPECT_TRUE(IsStatus(reply, 405)) << reply;
+  EXPECT_NE(reply.find("Allow: GET, HEAD\r\n"), std::string::npos) << reply;
+  EXPECT_TRUE(reply.ends_with("{\"error\":\"method not allowed\"}\n")) << reply;
+  reply = Ask("BREW /echo HTTP/1.1\r\n\r\n");
+  EXPECT_TRUE(IsStatus(reply, 405)) << reply;
+  EXPECT_NE(reply.find("Allow: POST\r\n"), std::string::npos) << reply;
+}
+
+TEST_F(HttpServerTest, RefusesMalformedRequestsAndCloses) {
+  Begin();
+  for (const char* text :
+       {"nonsense\r\n\r\n", "GET /health HTTP/9.9\r\n\r\n",
+        "GET /health HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        "GET /health HTTP/1.1\r\nno colon\r\n\r\n", "\x16\x03\x01\x02\r\n\r\n"}) {
+    RawClient client(server_->port());
+    client.Send(text);
+    std::string all = client.ReadAll();
+    EXPECT_TRUE(IsStatus(all, 400)) << text << all;
+    EXPECT_TRUE(all.ends_with("{\"error\":\"malformed request\"}\n")) << all;
+  }
+  EXPECT_TRUE(IsStatus(Ask(Get("/%zz")), 400));
+  EXPECT_TRUE(IsStatus(Ask(Get("nopath")), 400));
+}
+
+TEST_F(HttpServerTest, RefusesABodyOverTheLimit) {
+  Begin({.max_body_bytes = 100});
+  EXPECT_TRUE(IsStatus(
+      Ask("POST /echo HTTP/1.1\r\nContent-Length: 100\r\n\r\n" + std::string(100, 'a')), 200));
+  std::string said = Ask("POST /echo HTTP/1.1\r\nContent-Length: 101\r\n\r\n");
+  EXPECT_TRUE(IsStatus(said, 413)) << said;
+  std::string chunk = "40\r\n" + std::string(64, 'a') + "\r\n";
+  std::string grown = Ask("POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk +
+                          chunk + "0\r\n\r\n");
+  EXPECT_TRUE(IsStatus(grown, 413)) << grown;
+  // A client that is still sending gets the answer too, not a reset.
+  RawClient client(server_->port());
+  client.Send("POST /echo HTTP/1.1\r\nContent-Length: 400000\r\n\r\n" + std::string(200000, 'a'));
+  EXPECT_TRUE(IsStatus(client.ReadReply(), 413));
+}
+
+TEST_F(HttpServerTest, RefusesAHeaderOverTheLimit) {
+  Begin();
+  std::string reply = Ask("GET /health HTTP/1.1\r\nX: " + std::string(20000, 'a') + "\r\n\r\n");
+  EXPECT_TRUE(IsStatus(reply, 431)) << reply;
+  reply =
+      Ask("POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(200000, 'a'));
+  EXPECT_TRUE(IsStatus(reply, 431)) << reply;
+  EXPECT_TRUE(IsStatus(Ask(Get("/health")), 200));
+}
+
+TEST_F(HttpServerTest, TakesARequestInPieces) {
+  Begin();
+  RawClient client(server_->port());
+  std::string request =
+      "POST /echo HTTP/1.1\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
+  for (char c : request) client.Send(std::string(1, c));
+  EXPECT_TRUE(client.ReadReply().ends_with("\r\n\r\nabcde"));
+  std::string large(300000, 'x');
+  client.Send("POST /echo HTTP/1.1\r\nContent-Length: 300000\r\n\r\n");
+  client.Send(large);
+  EXPECT_TRUE(client.ReadReply().ends_with("\r\n\r\n" + large));
+}
+
+TEST_F(HttpServerTest, SurvivesBrokenRequests) {
+  Begin({.max_body_bytes = 1000});
+  std::string whole =
+      "POST /echo?a=%20 HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+      "3\r\nabc\r\n0\r\n\r\n";
+  Random random(3);
+  for (int i = 0; i < 300; ++i) {
+    std::string broken = whole;
+    for (uint64_t edits = random.Between(1, 4); edits > 0; --edits) {
+      size_t at = random.Below(broken.size());
+      if (random.Chance(1, 3))
+        broken.erase(at, random.Below(20));
+      else
+        broken.insert(at, 1, static_cast<char>(random.Below(256)));
+      broken += broken.empty() ? "x" : "";
+    }
+    RawClient client(server_->port());
+    client.Send(broken);
+    client.Finish();
+    std::string all = client.ReadAll();
+    EXPECT_TRUE(all.empty() || all.starts_with("HTTP/1.1 ")) << broken;
+  }
+  EXPECT_TRUE(IsStatus(Ask(Get("/health")), 200));
+}
+
+TEST_F(HttpServerTest, SaysContinueToAClientThatWaitsForIt) {
+  Begin();
+  RawClient client(server_->port());
+  client.Send("POST /echo HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_TRUE(IsStatus(client.ReadUntil("\r\n\r\n"), 100));
+  client.Send("abc");
+  EXPECT_TRUE(client.ReadReply().ends_with("\r\n\r\nabc"));
+}
+
+TEST_F(HttpServerTest, RefusesConnectionsOverTheLimit) {
+  Begin({.max_connections = 1});
+  auto first = std::make_unique<RawClient>(server_->port());
+  first->Send(Get("/health"));
+  EXPECT_TRUE(IsStatus(first->ReadReply(), 200));
+  RawClient second(server_->port());
+  second.Send(Get("/health"));
+  std::string all = second.ReadAll();
+  EXPECT_TRUE(IsStatus(all, 503)) << all;
+  EXPECT_TRUE(all.ends_with("{\"error\":\"too many connections\"}\n")) << all;
+  first.reset();
+  // The place is free as soon as the server has seen the hang-up.
+  Time limit = MonotonicNow() + seconds(10);
+  while (!IsStatus(Ask(Get("/health")), 200)) ASSERT_LT(MonotonicNow(), limit);
+}
+
+TEST_F(HttpServerTest, DropsAnIdleConnection) {
+  Begin({.idle_seconds = 1});
+  RawClient idle(server_->port());
+  RawClient half(server_->port());
+  half.Send("GET /health HT");
+  EXPECT_EQ(idle.ReadAll(), "");
+  EXPECT_EQ(half.ReadAll(), "");
+}
+
+TEST_F(HttpServerTest, HidesWhyAHandlerFailed) {
+  Begin();
+  testing::internal::CaptureStderr();
+  std::string reply = Ask(Get("/throws"));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("secret"), std::string::npos);
+  EXPECT_TRUE(IsStatus(reply, 500)) << reply;
+  EXPECT_TRUE(reply.ends_with("{\"error\":\"internal error\"}\n")) << reply;
+  EXPECT_TRUE(IsStatus(Ask(Get("/health")), 200));
+}
+
+TEST_F(HttpServerTest, StopsWithinASecondWithOpenConnections) {
+  Begin();
+  RawClient idle(server_->port());
+  RawClient half(server_->port());
+  half.Send("POST /echo HTTP/1.1\r\nContent-Length: 5\r\n\r\nab");
+  RawClient used(server_->port());
+  used.Send(Get("/health"));
+  EXPECT_TRUE(IsStatus(used.ReadReply(), 200));
+  Time start = MonotonicNow();
+  server_.reset();
+  EXPECT_LT(MonotonicNow() - start, seconds(1));
+  EXPECT_EQ(used.ReadAll(), "");
+}
+
+TEST(HttpListen, SaysWhyItCannot) {
+  for (const char* address : {"", "127.0.0.1", "127.0.0.1:99999", "no.such.host:1", "1.2.3:4"}) {
+    auto server = HttpServer::Listen(address, {});
+    ASSERT_FALSE(server) << address;
+    EXPECT_EQ(server.error().code, Errc::kInvalid) << address;
+  }
+  auto first = HttpServer::Listen("localhost:0", {});
+  ASSERT_TRUE(first);
+  auto second = HttpServer::Listen("127.0.0.1:" + std::to_string((*first)->port()), {});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Errc::kIo);
+  EXPECT_EQ(second.error().os, EADDRINUSE);
+  auto foreign = HttpServer::Listen("192.0.2.1:0", {});
+  ASSERT_FALSE(foreign);
+  EXPECT_EQ(foreign.error().os, EADDRNOTAVAIL);
+}
+
+TEST(HttpListen, StopsWithoutHavingStarted) {
+  auto server = HttpServer::Listen("127.0.0.1:0", {});
+  ASSERT_TRUE(server);
+  EXPECT_NE((*server)->port(), 0);
+  server->reset();
+}
+
+}  // namespace
+}  // namespace headrace::net
