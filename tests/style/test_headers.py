@@ -1,0 +1,67 @@
+"""Every header compiles alone: it includes what it uses, so that nobody must know an order.
+
+Headers that the build makes are found in build/, where scripts/test has them made first.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import tree
+
+CACHE = tree.ROOT / ".cache" / "style" / "headers.json"
+COMMAND = ["g++", "-std=c++20", "-march=x86-64-v2", "-Wall", "-Wextra", "-Werror",
+           "-Wno-missing-field-initializers", "-fsyntax-only", "-x", "c++", "-I.", "-Ibuild"]
+
+
+def digest(paths):
+    """Of the files' content and of the command; None where a file is gone."""
+    total = hashlib.sha256(" ".join(COMMAND).encode())
+    for path in sorted(paths):
+        try:
+            total.update(path.encode() + (tree.ROOT / path).read_bytes())
+        except OSError:
+            return None
+    return total.hexdigest()
+
+
+def compile_alone(header):
+    """(the project's files it stands on, the compiler's words; empty when it compiles)."""
+    with tempfile.NamedTemporaryFile(suffix=".d") as depends:
+        result = subprocess.run(
+            [*COMMAND, "-MMD", "-MF", depends.name, "-include", str(header), "/dev/null"],
+            cwd=tree.ROOT, check=False, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        words = pathlib.Path(depends.name).read_text(encoding="utf-8").replace("\\\n", " ").split()
+    ours = {os.path.normpath(x) for x in words if x.endswith(".h") and not x.startswith("/")}
+    return ours | {str(header)}, result.stdout.strip() if result.returncode else ""
+
+
+def check(header, cached):
+    """A header that compiled is not compiled again until a file that it stands on changes."""
+    known = cached.get(str(header))
+    if known and digest(known["files"]) == known["digest"]:
+        return str(header), known, ""
+    files, words = compile_alone(header)
+    entry = {"files": sorted(files), "digest": digest(files)} if not words else None
+    return str(header), entry, words
+
+
+def test_every_header_compiles_alone():
+    cached = json.loads(CACHE.read_text(encoding="utf-8")) if CACHE.exists() else {}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda x: check(x, cached), tree.headers()))
+    assert results, "there is no header"
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    CACHE.write_text(json.dumps({x: entry for x, entry, _ in results if entry}), encoding="utf-8")
+    problems = [f"{header}: {words}" for header, _, words in results if words]
+    assert not problems, tree.listing(problems)
+
+
+def test_every_header_is_included_once():
+    problems = [str(x) for x in tree.headers() if "#pragma once" not in tree.text(x)]
+    assert not problems, tree.listing(problems)
