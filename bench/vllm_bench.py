@@ -66,8 +66,10 @@ def pairs(plain: VLLM, ours: VLLM, prompts: Prompts, what: str) -> list[float]:
         order = [plain, ours] if pair % 2 == 0 else [ours, plain]
         took = {server.name: server.complete(prompt, DECODE)["total"] for server in order}
         ratios.append(took[plain.name] / took[ours.name])
-        progress(f"{what}: pair {pair + 1} of {PAIRS}: {took[plain.name]:.2f} s without, "
-                 f"{took[ours.name]:.2f} s with")  # fmt: skip
+        progress(
+            f"{what}: pair {pair + 1} of {PAIRS}: {took[plain.name]:.2f} s without, "
+            f"{took[ours.name]:.2f} s with"
+        )
     return ratios
 
 
@@ -77,20 +79,44 @@ def harm(plain: VLLM, ours: VLLM, server: Headrace, prompts: Prompts) -> None:
     ratios = pairs(plain, ours, prompts, "0 % external hits")
     assert ours.metric("vllm:external_prefix_cache_hits_total") == hits, "a hit where none may be"
     assert server.metric("headrace_saved_blocks_total") > saved, "the connector did not save"
-    how = (f"{PAIRS} interleaved pairs of new {TOKENS}-token prompts, {DECODE} tokens decoded, both on "
-           "cores 0-1, connector saves every block")  # fmt: skip
-    emit("connector.throughput", statistics.median(ratios), "ratio", runs=PAIRS, spread=spread(ratios),
-         limit=1.0, ratio=statistics.median(ratios), how=how)  # fmt: skip
-    emit("connector.throughput.low", low_bound(ratios), "ratio", runs=PAIRS, limit=0.97,
-         ratio=low_bound(ratios) / 0.97, how="lower 95 % bootstrap bound of the median; " + how)  # fmt: skip
+    how = (
+        f"{PAIRS} interleaved pairs of new {TOKENS}-token prompts, {DECODE} decoded, both on "
+        "cores 0-1, connector saves every block"
+    )
+    emit(
+        "connector.throughput",
+        statistics.median(ratios),
+        "ratio",
+        runs=PAIRS,
+        spread=spread(ratios),
+        limit=1.0,
+        ratio=statistics.median(ratios),
+        how=how,
+    )
+    emit(
+        "connector.throughput.low",
+        low_bound(ratios),
+        "ratio",
+        runs=PAIRS,
+        limit=0.97,
+        ratio=low_bound(ratios) / 0.97,
+        how="lower 95 % bootstrap bound of the median; " + how,
+    )
 
 
 def hooks(ours: VLLM) -> None:
     micros = ours.metric("vllm:headrace_hook_us_total")
     steps = ours.metric("vllm:headrace_steps_total")
     assert steps > 0, "the connector reported no step"
-    emit("connector.hook.step", micros / steps, "us", limit=200.0, ratio=round(200 * steps / micros, 3),
-         runs=int(steps), how="thread CPU time of all hooks, scheduler and worker, over all steps")  # fmt: skip
+    emit(
+        "connector.hook.step",
+        micros / steps,
+        "us",
+        limit=200.0,
+        ratio=round(200 * steps / micros, 3),
+        runs=int(steps),
+        how="thread CPU time of all hooks, scheduler and worker, over all steps",
+    )
 
 
 def frozen(plain: VLLM, ours: VLLM, server: Headrace, prompts: Prompts) -> None:
@@ -99,9 +125,16 @@ def frozen(plain: VLLM, ours: VLLM, server: Headrace, prompts: Prompts) -> None:
         ratios = pairs(plain, ours, prompts, "frozen server")
     finally:
         server.signal(signal.SIGCONT)
-    emit("connector.frozen.low", low_bound(ratios), "ratio", runs=PAIRS, spread=spread(ratios),
-         limit=0.97, ratio=low_bound(ratios) / 0.97,
-         how=f"headrace-server stopped by SIGSTOP, {PAIRS} interleaved pairs")  # fmt: skip
+    emit(
+        "connector.frozen.low",
+        low_bound(ratios),
+        "ratio",
+        runs=PAIRS,
+        spread=spread(ratios),
+        limit=0.97,
+        ratio=low_bound(ratios) / 0.97,
+        how=f"headrace-server stopped by SIGSTOP, {PAIRS} interleaved pairs",
+    )
 
 
 def after_reset(servers: list[VLLM], prompts: Prompts) -> tuple[dict, dict, list]:
@@ -120,9 +153,15 @@ def after_reset(servers: list[VLLM], prompts: Prompts) -> tuple[dict, dict, list
             again = server.complete(prompt)
             loaded[server.name].append(again["ttft"])
             kept[-1][1][server.name] = first["ids"]
-            same = "same tokens" if again["ids"] == first["ids"] else "other tokens (bf16 chunk shapes)"
-            progress(f"{server.name} round {turn + 1}: cold {first['ttft']:.3f} s, loaded "
-                     f"{again['ttft']:.3f} s, {same}")  # fmt: skip
+            same = (
+                "same tokens"
+                if again["ids"] == first["ids"]
+                else "other tokens (bf16 chunk shapes)"
+            )
+            progress(
+                f"{server.name} round {turn + 1}: cold {first['ttft']:.3f} s, loaded "
+                f"{again['ttft']:.3f} s, {same}"
+            )
     return cold, loaded, kept
 
 
@@ -196,11 +235,18 @@ def run(model: pathlib.Path, prompts: Prompts, peer_wanted: bool, running: list)
 def report(name: str, times: dict) -> None:
     ours = statistics.median(times["headrace"])
     peer = statistics.median(times["lmcache"]) if "lmcache" in times else None
-    emit(name, ours, "s", peer=peer and round(peer, 6), ratio=peer and round(peer / ours, 4),
-         runs=len(times["headrace"]), spread=spread(times["headrace"]),
-         how=f"median of {ROUNDS}, {TOKENS}-token prompts, mid model, in turns with LMCache's server "
-             "and connector; loaded: after an unrelated prompt of the same length and "
-             "/reset_prefix_cache")  # fmt: skip
+    emit(
+        name,
+        ours,
+        "s",
+        peer=peer and round(peer, 6),
+        ratio=peer and round(peer / ours, 4),
+        runs=len(times["headrace"]),
+        spread=spread(times["headrace"]),
+        how=f"median of {ROUNDS}, {TOKENS}-token prompts, mid model, in turns with LMCache's "
+        "server and connector; loaded: after an unrelated prompt of the same length and "
+        "/reset_prefix_cache",
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Real vLLM servers for the CPU, a headrace-server and LMCache's server, started for a bench and ended
-by pid. Everything is on 127.0.0.1 and bounded in time."""
+"""Real vLLM servers for the CPU, a headrace-server and LMCache's server, started for a bench and
+ended by pid. Everything is on 127.0.0.1 and bounded in time."""
 
 from __future__ import annotations
 
@@ -42,12 +42,17 @@ class Process:
 
     def __init__(self, name: str, words: list[str], env: dict[str, str] | None = None) -> None:
         self.name = name
-        self.log = tempfile.NamedTemporaryFile("w+", prefix=f"headrace-bench-{name}-", suffix=".log")
+        self.log = tempfile.NamedTemporaryFile(
+            "w+", prefix=f"headrace-bench-{name}-", suffix=".log"
+        )
         self.child = subprocess.Popen(
             [str(word) for word in words],
-            stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env={**os.environ, **(env or {})}, start_new_session=True,
-        )  # fmt: skip
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
 
     def tail(self) -> str:
         with open(self.log.name, errors="replace") as file:
@@ -90,10 +95,20 @@ class Headrace(Process):
         self.http = free_port()
         super().__init__(
             "headrace",
-            [BUILD / "bin" / "headrace-server", "--device", "cpu", "--pool-size", pool,
-             "--socket", f"{self.directory}/socket", "--addr", f"127.0.0.1:{free_port()}",
-             "--http-addr", f"127.0.0.1:{self.http}"],
-        )  # fmt: skip
+            [
+                BUILD / "bin" / "headrace-server",
+                "--device",
+                "cpu",
+                "--pool-size",
+                pool,
+                "--socket",
+                f"{self.directory}/socket",
+                "--addr",
+                f"127.0.0.1:{free_port()}",
+                "--http-addr",
+                f"127.0.0.1:{self.http}",
+            ],
+        )
         self.wait_http(self.http, "/health", 10)
 
     def metric(self, name: str) -> float:
@@ -105,12 +120,27 @@ class LMCache(Process):
         self.port, self.http = free_port(), free_port()
         super().__init__(
             "lmcache",
-            [venv() / "bin" / "lmcache", "server", "--host", "127.0.0.1", "--port", self.port,
-             "--l1-size-gb", gigabytes, "--no-l1-use-lazy", "--eviction-policy", "LRU",
-             "--supported-transfer-mode", "auto", "--shm-name", f"lmc{os.getpid()}",
-             "--http-port", self.http],
+            [
+                venv() / "bin" / "lmcache",
+                "server",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                self.port,
+                "--l1-size-gb",
+                gigabytes,
+                "--no-l1-use-lazy",
+                "--eviction-policy",
+                "LRU",
+                "--supported-transfer-mode",
+                "auto",
+                "--shm-name",
+                f"lmc{os.getpid()}",
+                "--http-port",
+                self.http,
+            ],
             {"OMP_NUM_THREADS": "1", "LMCACHE_TRACK_USAGE": "false"},
-        )  # fmt: skip
+        )
         self.wait_http(self.http, "/healthcheck", 120)
 
 
@@ -119,18 +149,39 @@ class VLLM(Process):
 
     def __init__(self, name: str, model: pathlib.Path, connector: dict | None, **env: str) -> None:
         self.port = free_port()
-        words = [venv() / "bin" / "vllm", "serve", model, "--host", "127.0.0.1", "--port", self.port,
-                 "--served-model-name", "m", "--enforce-eager", "--dtype", "bfloat16",
-                 "--max-model-len", "8192", "--max-num-seqs", "8"]  # fmt: skip
+        words = [
+            venv() / "bin" / "vllm",
+            "serve",
+            model,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            self.port,
+            "--served-model-name",
+            "m",
+            "--enforce-eager",
+            "--dtype",
+            "bfloat16",
+            "--max-model-len",
+            "8192",
+            "--max-num-seqs",
+            "8",
+        ]
         if connector:
             words += ["--kv-transfer-config", json.dumps(connector)]
         library = BUILD / "client" / "libheadrace_client.so"
         settings = {
-            "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
-            "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_TARGET_DEVICE": "cpu", "VLLM_SERVER_DEV_MODE": "1",
-            "VLLM_CPU_OMP_THREADS_BIND": "0-1", "PYTHONPATH": str(ROOT / "python"),
-            "HEADRACE_CLIENT_LIBRARY": str(library), **env,
-        }  # fmt: skip
+            "HF_HUB_OFFLINE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "DO_NOT_TRACK": "1",
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_TARGET_DEVICE": "cpu",
+            "VLLM_SERVER_DEV_MODE": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "0-1",
+            "PYTHONPATH": str(ROOT / "python"),
+            "HEADRACE_CLIENT_LIBRARY": str(library),
+            **env,
+        }
         super().__init__(name, words, settings)
 
     def wait(self) -> VLLM:
@@ -141,20 +192,30 @@ class VLLM(Process):
     def post(self, path: str, body: dict | None = None, timeout: float = 300) -> bytes:
         data = b"" if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", data=data, method="POST",
+            f"http://127.0.0.1:{self.port}{path}",
+            data=data,
+            method="POST",
             headers={"Content-Type": "application/json"},
-        )  # fmt: skip
+        )
         with urllib.request.urlopen(request, timeout=timeout) as reply:
             return reply.read()
 
     def complete(self, tokens: list[int], count: int = 16) -> dict:
         """One streamed greedy completion: ttft and total in seconds, the token ids."""
-        body = {"model": "m", "prompt": tokens, "max_tokens": count, "temperature": 0, "stream": True,
-                "ignore_eos": True, "return_token_ids": True}  # fmt: skip
+        body = {
+            "model": "m",
+            "prompt": tokens,
+            "max_tokens": count,
+            "temperature": 0,
+            "stream": True,
+            "ignore_eos": True,
+            "return_token_ids": True,
+        }
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/completions", data=json.dumps(body).encode(),
+            f"http://127.0.0.1:{self.port}/v1/completions",
+            data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
-        )  # fmt: skip
+        )
         start, first, ids = time.perf_counter(), None, []
         with urllib.request.urlopen(request, timeout=300) as reply:
             for line in reply:
@@ -176,17 +237,28 @@ def metric_of(port: int, name: str) -> float:
     """Sum of the samples of one metric; 0 when there is none."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as reply:
         lines = reply.read().decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name
+    )
 
 
 def headrace_connector(server: Headrace) -> dict:
-    return {"kv_connector": "HeadraceConnector", "kv_connector_module_path": "headrace.vllm",
-            "kv_role": "kv_both", "kv_load_failure_policy": "recompute",
-            "kv_connector_extra_config": {"headrace.endpoint": server.endpoint}}  # fmt: skip
+    return {
+        "kv_connector": "HeadraceConnector",
+        "kv_connector_module_path": "headrace.vllm",
+        "kv_role": "kv_both",
+        "kv_load_failure_policy": "recompute",
+        "kv_connector_extra_config": {"headrace.endpoint": server.endpoint},
+    }
 
 
 def lmcache_connector(server: LMCache) -> dict:
-    return {"kv_connector": "LMCacheMPConnector", "kv_role": "kv_both",
-            "kv_load_failure_policy": "recompute",
-            "kv_connector_extra_config": {"lmcache.mp.host": "tcp://127.0.0.1",
-                                          "lmcache.mp.port": server.port}}  # fmt: skip
+    return {
+        "kv_connector": "LMCacheMPConnector",
+        "kv_role": "kv_both",
+        "kv_load_failure_policy": "recompute",
+        "kv_connector_extra_config": {
+            "lmcache.mp.host": "tcp://127.0.0.1",
+            "lmcache.mp.port": server.port,
+        },
+    }

@@ -111,8 +111,9 @@ void History::MakeWorkloads() {
 void History::Spawn(size_t index) {
   Workload* workload = &workloads_[index % workloads_.size()];
   const uint32_t uid = simulation_.Chance(30) ? 1001 : 1000;
-  instances_[index] = std::make_unique<SimInstance>(&simulation_, &coverage_, &server_, workload,
-                                                    "instance-" + std::to_string(index), uid);
+  instances_[index] = std::make_unique<SimInstance>(
+      &simulation_, &coverage_, &server_, workload,
+      SimInstance::Identity{"instance-" + std::to_string(index), uid});
   instances_[index]->Run();
 }
 

@@ -114,13 +114,12 @@ class SimInstance::Scheduler : public Connection {
 };
 
 SimInstance::SimInstance(Simulation* simulation, Coverage* coverage, SimServer* server,
-                         Workload* workload, std::string name, uint32_t uid)
+                         Workload* workload, Identity identity)
     : simulation_(simulation),
       coverage_(coverage),
       server_(server),
       workload_(workload),
-      name_(std::move(name)),
-      uid_(uid) {
+      identity_(std::move(identity)) {
   scheduler_ = std::make_unique<Scheduler>(
       simulation, coverage, server, workload,
       [this](uint64_t request, const wire::QueryAnswer& answer) { OnAnswer(request, answer); });
@@ -168,9 +167,9 @@ bool SimInstance::ready() const {
 }
 
 void SimInstance::Connect() {
-  if (!scheduler_->open()) scheduler_->Open(name_, uid_);
+  if (!scheduler_->open()) scheduler_->Open(identity_.instance, identity_.uid);
   for (auto& rank : ranks_) {
-    if (!rank->open()) rank->Open(name_, uid_);
+    if (!rank->open()) rank->Open(identity_.instance, identity_.uid);
   }
 }
 
@@ -221,10 +220,8 @@ void SimInstance::OnAnswer(uint64_t id, const wire::QueryAnswer& answer) {
   Request* request = found->second.get();
   request->hit = answer.hit_blocks;
   request->lease = answer.lease;
-  if (answer.hit_blocks > 0) {
-    ++coverage_->hits;
-    coverage_->hit_blocks += answer.hit_blocks;
-  }
+  if (answer.hit_blocks > 0) ++coverage_->hits;
+  coverage_->hit_blocks += answer.hit_blocks;
   const uint64_t mood = simulation_->Below(10);
   if (answer.lease != 0 && mood == 0) {  // forgets it: the deadline must end the lease
     requests_.erase(found);
@@ -234,22 +231,25 @@ void SimInstance::OnAnswer(uint64_t id, const wire::QueryAnswer& answer) {
     scheduler_->Release(answer.lease);
     request->lease = 0;
   }
-  if (request->lease == 0 || !ready()) {
-    request->hit = 0;
-    return SaveRest(request), void(requests_.erase(id));
-  }
+  if (request->lease != 0 && ready()) return LoadHit(id, request);
+  request->hit = 0;
+  SaveRest(request);
+  requests_.erase(id);
+}
+
+void SimInstance::LoadHit(uint64_t id, Request* request) {
   const bool hybrid = workload_->groups.size() > 1;
   const uint32_t first = hybrid ? 0 : static_cast<uint32_t>(simulation_->Below(request->hit));
   request->pending = static_cast<uint32_t>(ranks_.size());
+  auto done = [this, id, alive = alive_](bool ok) {
+    if (!*alive) return;
+    auto entry = requests_.find(id);
+    if (entry == requests_.end()) return;
+    entry->second->loaded = entry->second->loaded && ok;
+    if (--entry->second->pending == 0) OnLoaded(id);
+  };
   for (auto& rank : ranks_) {
-    rank->Load(request->chain, request->lease, first, request->hit - first,
-               [this, id, alive = alive_](bool ok) {
-                 if (!*alive) return;
-                 auto entry = requests_.find(id);
-                 if (entry == requests_.end()) return;
-                 entry->second->loaded = entry->second->loaded && ok;
-                 if (--entry->second->pending == 0) OnLoaded(id);
-               });
+    rank->Load(request->chain, request->lease, first, request->hit - first, done);
   }
 }
 

@@ -28,8 +28,13 @@ struct Workload {
 
 class SimInstance {
  public:
+  struct Identity {
+    std::string instance;
+    uint32_t uid = 0;
+  };
+
   SimInstance(Simulation* simulation, Coverage* coverage, SimServer* server, Workload* workload,
-              std::string name, uint32_t uid);
+              Identity identity);
   ~SimInstance();
 
   void Run();         // starts acting; goes on until Stop
@@ -49,6 +54,7 @@ class SimInstance {
   bool ready() const;
   void StartRequest();
   void OnAnswer(uint64_t request, const wire::QueryAnswer& answer);
+  void LoadHit(uint64_t id, Request* request);
   void OnLoaded(uint64_t request);
   void SaveRest(Request* request);
   void SaveOnRank(Request* request, Rank* rank, uint32_t first, uint32_t count);
@@ -58,8 +64,7 @@ class SimInstance {
   Coverage* coverage_;
   SimServer* server_;
   Workload* workload_;
-  std::string name_;
-  uint32_t uid_;
+  Identity identity_;
   bool acting_ = false;
   std::unique_ptr<Scheduler> scheduler_;
   std::vector<std::unique_ptr<Rank>> ranks_;

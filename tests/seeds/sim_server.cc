@@ -281,20 +281,24 @@ void SimServer::CheckHits(const engine::Reply& reply) {
     }
     if (answer.code != Errc::kOk) {
       HR_CHECK(answer.hit_blocks == 0 && answer.lease == 0);
-      continue;
+    } else {
+      CheckHit(answer, expected[i]);
     }
-    const bool lease_refused = !shape_.strict_leases && expected[i].wants_lease &&
-                               answer.hit_blocks == 0 && answer.lease == 0;
-    if (lease_refused) continue;
-    ++coverage_->bisections_checked;
-    // An Apply may evict before it answers: then the walk after it agrees.
-    if (answer.hit_blocks != expected[i].hit) {
-      const Joined joined(expected[i].hashes);
-      HR_CHECK(answer.hit_blocks == engine_->LinearHit(expected[i].name_space, joined.list));
-    }
-    HR_CHECK((answer.lease != 0) ==
-             (expected[i].wants_lease && answer.hit_blocks > expected[i].min_blocks));
   }
+}
+
+void SimServer::CheckHit(const wire::QueryAnswer& answer, const Expected& expected) {
+  const bool lease_refused =
+      !shape_.strict_leases && expected.wants_lease && answer.hit_blocks == 0 && answer.lease == 0;
+  if (lease_refused) return;
+  ++coverage_->bisections_checked;
+  // An Apply may evict before it answers: then the walk after it agrees.
+  if (answer.hit_blocks != expected.hit) {
+    const Joined joined(expected.hashes);
+    HR_CHECK(answer.hit_blocks == engine_->LinearHit(expected.name_space, joined.list));
+  }
+  const bool leased = expected.wants_lease && answer.hit_blocks > expected.min_blocks;
+  HR_CHECK((answer.lease != 0) == leased);
 }
 
 void SimServer::Apply(const engine::Command& command) {

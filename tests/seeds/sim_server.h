@@ -72,7 +72,6 @@ class SimServer {
   void OnRegister(engine::SessionId session, const wire::RequestFrame& request,
                   const SharedMemory& memory);
   void ExpectHits(engine::SessionId session, const wire::RequestFrame& request);
-  void CheckHits(const engine::Reply& reply);
   void Apply(const engine::Command& command);
   void Carry(engine::Effects* effects);
   void CarryReply(const engine::Reply& reply);
@@ -101,6 +100,9 @@ class SimServer {
     bool wants_handle = false;  // else the handle that it names stays as it is
     uint32_t min_blocks = 0;
   };
+  void CheckHits(const engine::Reply& reply);
+  void CheckHit(const wire::QueryAnswer& answer, const Expected& expected);
+
   std::map<std::pair<engine::SessionId, uint32_t>, std::string> registration_names_;
   std::map<RequestKey, std::string> registering_;
   std::map<RequestKey, std::vector<Expected>> expected_;

@@ -52,16 +52,25 @@ class Server:
 
     def __init__(
         self, *flags: str, pool: str = "256mb", ready: bool = True, pool_wait: bool = True, env=None
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.directory = tempfile.mkdtemp(prefix="headrace-test-")
         self.socket = os.path.join(self.directory, "socket")
         self.endpoint = "ipc://" + self.socket
         self.http = free_port()
         self.addr = free_port()
         self.flags = [
-            "--device", "cpu", "--pool-size", pool, "--socket", self.socket,
-            "--addr", f"127.0.0.1:{self.addr}", "--http-addr", f"127.0.0.1:{self.http}", *flags,
-        ]  # fmt: skip
+            "--device",
+            "cpu",
+            "--pool-size",
+            pool,
+            "--socket",
+            self.socket,
+            "--addr",
+            f"127.0.0.1:{self.addr}",
+            "--http-addr",
+            f"127.0.0.1:{self.http}",
+            *flags,
+        ]
         self.env = {**os.environ, **(env or {})}
         self.log_path = os.path.join(self.directory, "log")
         self.process: subprocess.Popen | None = None
@@ -69,7 +78,9 @@ class Server:
 
     def start(self, ready: bool = True, pool_wait: bool = True) -> None:
         log = open(self.log_path, "ab")
-        self.process = subprocess.Popen([str(SERVER), *self.flags], stderr=log, stdout=log, env=self.env)
+        self.process = subprocess.Popen(
+            [str(SERVER), *self.flags], stderr=log, stdout=log, env=self.env
+        )
         log.close()
         if ready:
             wait_for(self.is_serving, 10, "the server serves: " + self.log())
@@ -93,7 +104,9 @@ class Server:
 
     def get(self, path: str, timeout: float = 5) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=timeout) as reply:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.http}{path}", timeout=timeout
+            ) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -117,8 +130,11 @@ class Server:
         return sum(found)
 
     def wait_full_pool(self) -> None:
-        wait_for(lambda: self.metric("headrace_pool_ready_bytes") >= self.metric("headrace_pool_bytes"),
-                 60, "the pool is backed")  # fmt: skip
+        wait_for(
+            lambda: self.metric("headrace_pool_ready_bytes") >= self.metric("headrace_pool_bytes"),
+            60,
+            "the pool is backed",
+        )
 
     def kill(self) -> None:
         self.process.kill()
@@ -164,27 +180,35 @@ def content(name_space: str, block_hash: bytes, segment: int, size: int) -> byte
 def split_layout(blocks: int, layers: int = 4, segment: int = 4096) -> Layout:
     """K first: [layer][K|V][block][segment]."""
     return Layout(
-        num_blocks=blocks, segment_bytes=segment, block_stride=segment, parts=2,
+        num_blocks=blocks,
+        segment_bytes=segment,
+        block_stride=segment,
+        parts=2,
         part_stride=blocks * segment,
         layer_offsets=[layer * 2 * blocks * segment for layer in range(layers)],
-    )  # fmt: skip
+    )
 
 
 def blocks_first_layout(blocks: int, layers: int = 4, segment: int = 4096) -> Layout:
     """[layer][block][K|V][segment]."""
     return Layout(
-        num_blocks=blocks, segment_bytes=segment, block_stride=2 * segment, parts=2,
+        num_blocks=blocks,
+        segment_bytes=segment,
+        block_stride=2 * segment,
+        parts=2,
         part_stride=segment,
         layer_offsets=[layer * 2 * blocks * segment for layer in range(layers)],
-    )  # fmt: skip
+    )
 
 
 def packed_layout(blocks: int, layers: int = 4, segment: int = 8192) -> Layout:
     """[layer][block][K and V together]."""
     return Layout(
-        num_blocks=blocks, segment_bytes=segment, block_stride=segment,
+        num_blocks=blocks,
+        segment_bytes=segment,
+        block_stride=segment,
         layer_offsets=[layer * blocks * segment for layer in range(layers)],
-    )  # fmt: skip
+    )
 
 
 def single_layout(blocks: int, layers: int = 1, segment: int = 32768) -> Layout:
@@ -194,9 +218,11 @@ def single_layout(blocks: int, layers: int = 1, segment: int = 32768) -> Layout:
 
 def buffer_bytes(layout: Layout) -> int:
     return (
-        max(layout.layer_offsets) + (layout.num_blocks - 1) * layout.block_stride
-        + (layout.parts - 1) * layout.part_stride + layout.segment_bytes
-    )  # fmt: skip
+        max(layout.layer_offsets)
+        + (layout.num_blocks - 1) * layout.block_stride
+        + (layout.parts - 1) * layout.part_stride
+        + layout.segment_bytes
+    )
 
 
 @dataclass
@@ -209,9 +235,17 @@ class Engine:
     """A scripted engine: one buffer, one client, blocks filled and checked through the layout."""
 
     def __init__(
-        self, endpoint: str, layout: Layout | None = None, *, name_space: str = "model",
-        instance: str = "engine", rank: int = 0, world_size: int = 1, wait: float = 5.0, **options,
-    ) -> None:  # fmt: skip
+        self,
+        endpoint: str,
+        layout: Layout | None = None,
+        *,
+        name_space: str = "model",
+        instance: str = "engine",
+        rank: int = 0,
+        world_size: int = 1,
+        wait: float = 5.0,
+        **options,
+    ) -> None:
         self.layout = layout or split_layout(64)
         self.name_space = name_space
         self.rank = rank
@@ -219,9 +253,14 @@ class Engine:
         options.setdefault("call_timeout", 2.0)  # what is asked here is what, not how fast
         self.client = Client(endpoint, instance=instance, **options)
         self.registered = self.client.register(
-            name_space, block_tokens=16, rank=rank, world_size=world_size,
-            buffers=[self.memory.buffer()], groups=[Group(self.layout)], wait=wait,
-        )  # fmt: skip
+            name_space,
+            block_tokens=16,
+            rank=rank,
+            world_size=world_size,
+            buffers=[self.memory.buffer()],
+            groups=[Group(self.layout)],
+            wait=wait,
+        )
 
     def segments(self, block: int):
         layout = self.layout
@@ -232,7 +271,9 @@ class Engine:
 
     def fill(self, block: int, block_hash: bytes) -> None:
         for number, offset in self.segments(block):
-            data = content(f"{self.name_space}/{self.rank}", block_hash, number, self.layout.segment_bytes)
+            data = content(
+                f"{self.name_space}/{self.rank}", block_hash, number, self.layout.segment_bytes
+            )
             self.memory.view[offset : offset + self.layout.segment_bytes] = data
 
     def holds(self, block: int, block_hash: bytes) -> bool:
@@ -262,7 +303,9 @@ class Engine:
                     return done
         raise AssertionError("no completion in time")
 
-    def start_save(self, hashes, blocks, depth: int = 0, parent: bytes | None = None, fill=True) -> int:
+    def start_save(
+        self, hashes, blocks, depth: int = 0, parent: bytes | None = None, fill=True
+    ) -> int:
         if fill:
             for block, block_hash in zip(blocks, hashes):
                 self.fill(block, block_hash)

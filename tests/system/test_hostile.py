@@ -1,4 +1,4 @@
-"""Scenario 15: two instances with the same names and hashes, and bytes that no client would send."""
+"""Scenario 15: two instances with the same names and hashes, and bytes no client would send."""
 
 import array
 import os
@@ -42,7 +42,8 @@ def live(server, start_engine):
 
 def test_two_instances_with_equal_requests_and_hashes_never_get_foreign_bytes(server, start_engine):
     engines = [
-        start_engine(server.endpoint, name_space=f"model-{i}", instance=f"instance-{i}") for i in (0, 1)
+        start_engine(server.endpoint, name_space=f"model-{i}", instance=f"instance-{i}")
+        for i in (0, 1)
     ]
     chance = random.Random(15)
     for turn in range(60):
@@ -156,11 +157,15 @@ def test_descriptors_nobody_asked_for_are_closed(server, live):
         fds = array.array("i", [memory.fd] * 10)
         link.sendmsg([frame(HELLO)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
     link.close()
-    wait_for(lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) <= before, 3, "all are closed")
+    wait_for(
+        lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) <= before, 3, "all are closed"
+    )
     assert is_alive(server, *live)
 
 
-def test_a_client_that_shrinks_its_buffer_gets_an_error_and_the_server_lives(server, live, start_engine):
+def test_a_client_that_shrinks_its_buffer_gets_an_error_and_the_server_lives(
+    server, live, start_engine
+):
     layout = split_layout(64)
     engine = start_engine(server.endpoint, layout, instance="shrinker", name_space="shrinker")
     hashes = chain_of("shrink", 64)
@@ -169,8 +174,13 @@ def test_a_client_that_shrinks_its_buffer_gets_an_error_and_the_server_lives(ser
     from harness import Buffer, Chain, Client, Group
 
     client = Client(server.endpoint, instance="shrinker-2")
-    assert client.register("shrunk", block_tokens=16, buffers=[Buffer(fd, len(engine.memory.view))],
-                           groups=[Group(layout)], wait=5)  # fmt: skip
+    assert client.register(
+        "shrunk",
+        block_tokens=16,
+        buffers=[Buffer(fd, len(engine.memory.view))],
+        groups=[Group(layout)],
+        wait=5,
+    )
     os.ftruncate(fd, 4096)
     running = client.save([Chain(hashes, list(range(64)))])
     assert running

@@ -48,10 +48,15 @@ def test_a_released_lease_is_gone(server, saved):
 
 @pytest.mark.parametrize(
     ("first", "count", "blocks"),
-    [(0, 9, None), (8, 1, None), (4, 5, None), (0, 8, [[1, 2, 3, 4, 5, 6, 7, 8], [9] * 8]),
-     (0, 8, [[1, 2, 3, 4, 5, 6, 7, 64]])],
+    [
+        (0, 9, None),
+        (8, 1, None),
+        (4, 5, None),
+        (0, 8, [[1, 2, 3, 4, 5, 6, 7, 8], [9] * 8]),
+        (0, 8, [[1, 2, 3, 4, 5, 6, 7, 64]]),
+    ],
     ids=["too many", "behind the end", "over the end", "too many groups", "block id out of range"],
-)  # fmt: skip
+)
 def test_a_load_outside_the_lease_or_the_buffer_is_invalid(saved, first, count, blocks):
     engine, hashes = saved
     before = [engine.digest(block) for block in range(64)]

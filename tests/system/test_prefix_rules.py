@@ -110,4 +110,6 @@ def test_another_layout_under_the_same_namespace_is_refused_by_name(server, engi
     with pytest.raises(headrace.HeadraceError) as error:
         Engine(server.endpoint, split_layout(64, layers=2), instance="other")
     assert error.value.code in (headrace.Code.EXISTS, headrace.Code.INVALID)
-    assert "group" in error.value.text or "layout" in error.value.text or "segment" in error.value.text
+    assert (
+        "group" in error.value.text or "layout" in error.value.text or "segment" in error.value.text
+    )

@@ -20,12 +20,24 @@ def run(*flags: str, **env: str) -> subprocess.CompletedProcess:
 def test_health_and_metrics_answer_within_two_seconds(tmp_path, devices):
     port, start = free_port(), time.monotonic()
     process = subprocess.Popen(
-        [str(SERVER), *devices, "--pool-size", "256mb", "--addr", f"127.0.0.1:{free_port()}",
-         "--http-addr", f"127.0.0.1:{port}", "--socket", str(tmp_path / "s")],
+        [
+            str(SERVER),
+            *devices,
+            "--pool-size",
+            "256mb",
+            "--addr",
+            f"127.0.0.1:{free_port()}",
+            "--http-addr",
+            f"127.0.0.1:{port}",
+            "--socket",
+            str(tmp_path / "s"),
+        ],
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
-        wait_for(lambda: _answers(port, "/health") and _answers(port, "/metrics"), 2, "HTTP answers")
+        wait_for(
+            lambda: _answers(port, "/health") and _answers(port, "/metrics"), 2, "HTTP answers"
+        )
         assert time.monotonic() - start < 2
     finally:
         process.terminate()
@@ -63,8 +75,18 @@ def _answers(port: int, path: str) -> bool:
     ],
 )
 def test_a_wrong_flag_is_one_clear_line_and_exit_code_2(tmp_path, flags, option):
-    base = ["--device", "cpu", "--socket", str(tmp_path / "s"), "--pool-size", "64mb",
-            "--addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"]  # fmt: skip
+    base = [
+        "--device",
+        "cpu",
+        "--socket",
+        str(tmp_path / "s"),
+        "--pool-size",
+        "64mb",
+        "--addr",
+        "127.0.0.1:0",
+        "--http-addr",
+        "127.0.0.1:0",
+    ]
     given = {flag for flag in flags if flag.startswith("--")}
     kept = [w for i in range(0, len(base), 2) if base[i] not in given for w in base[i : i + 2]]
     result = run(*kept, *flags)
@@ -91,17 +113,36 @@ def test_a_port_in_use_names_its_option(tmp_path, which):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = {"addr": free_port(), "http-addr": free_port(), which: taken.getsockname()[1]}
-        result = run("--device", "cpu", "--pool-size", "64mb", "--socket", str(tmp_path / "s"),
-                     "--addr", f"127.0.0.1:{ports['addr']}",
-                     "--http-addr", f"127.0.0.1:{ports['http-addr']}")  # fmt: skip
+        result = run(
+            "--device",
+            "cpu",
+            "--pool-size",
+            "64mb",
+            "--socket",
+            str(tmp_path / "s"),
+            "--addr",
+            f"127.0.0.1:{ports['addr']}",
+            "--http-addr",
+            f"127.0.0.1:{ports['http-addr']}",
+        )
     assert result.returncode == 2
     assert f"--{which}" in result.stderr and "in use" in result.stderr
 
 
 def test_a_socket_in_use_is_refused_and_a_stale_one_replaced(start_server):
     first = start_server()
-    result = run("--device", "cpu", "--pool-size", "64mb", "--socket", first.socket,
-                 "--addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0")  # fmt: skip
+    result = run(
+        "--device",
+        "cpu",
+        "--pool-size",
+        "64mb",
+        "--socket",
+        first.socket,
+        "--addr",
+        "127.0.0.1:0",
+        "--http-addr",
+        "127.0.0.1:0",
+    )
     assert result.returncode == 2 and "--socket" in result.stderr and "in use" in result.stderr
     first.kill()
     assert os.path.exists(first.socket)

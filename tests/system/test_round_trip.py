@@ -19,7 +19,9 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_64_blocks_come_back_into_other_block_ids_of_another_process_life(server, start_engine, layout):
+def test_64_blocks_come_back_into_other_block_ids_of_another_process_life(
+    server, start_engine, layout
+):
     hashes = chain_of("round", 64)
     writer = Engine(server.endpoint, layout, instance="one")
     done = writer.save(hashes, list(range(0, 128, 2)))

@@ -46,7 +46,9 @@ def test_kill_9_of_the_server_gives_misses_and_a_new_one_is_joined_by_itself(ser
     assert engine.client.stats.epochs >= 2
 
 
-def test_a_kill_9_in_mid_load_ends_the_load_and_nothing_is_written_later(start_server, start_engine):
+def test_a_kill_9_in_mid_load_ends_the_load_and_nothing_is_written_later(
+    start_server, start_engine
+):
     server = start_server(pool="1gb")
     server.wait_full_pool()
     engine = start_engine(server.endpoint, packed_layout(256, layers=8, segment=256 << 10))
