@@ -21,6 +21,7 @@ class Loop {
   virtual ~Loop() = default;
 
   // Level-triggered. The callback may Unwatch or Watch any descriptor, its own too.
+  // Unwatch comes before close: a duplicate in another process would keep a closed one ringing.
   virtual Status Watch(int fd, uint32_t epoll_events, IoCallback callback) = 0;
   virtual Status Rearm(int fd, uint32_t epoll_events) = 0;
   virtual void Unwatch(int fd) = 0;
@@ -35,7 +36,7 @@ class Loop {
   // Called between polls. While it returns true the loop polls without waiting: it has more to do.
   virtual void SetIdle(std::function<bool()> idle) = 0;
 
-  virtual void Run() = 0;        // until Stop
+  virtual void Run() = 0;        // until Stop, and what was posted before it; may run again
   virtual void Stop() = 0;       // any thread, also a signal handler
   virtual Time now() const = 0;  // when the current turn began
 };

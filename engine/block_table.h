@@ -51,16 +51,16 @@ struct alignas(64) Block {
   BlockIndex line_prev, line_next;  // hidden: in the list of those; visible: in that of blocks
                                     // whose children wait to be looked at
   BlockIndex reap_prev, reap_next;  // in the list of blocks that may be needed no more
-  uint16_t full_complete;  // complete parts of full-attention groups
-  uint16_t complete;       // complete parts
+  uint16_t full_complete;           // complete parts of full-attention groups
+  uint16_t complete;                // complete parts
 
   bool is(uint16_t flag) const { return (flags & flag) != 0; }
   bool visible() const { return is(kVisible); }
   bool ghost() const { return first_slot == kNone && !is(kZombie); }
   // Nobody needs it and nothing follows it: what an eviction policy chooses from.
   bool evictable() const {
-    return (flags & (kInUse | kVisible | kZombie)) == (kInUse | kVisible) &&
-           first_child == kNone && pins == 0 && first_lease == kNone;
+    return (flags & (kInUse | kVisible | kZombie)) == (kInUse | kVisible) && first_child == kNone &&
+           pins == 0 && first_lease == kNone;
   }
   BlockHash Hash() const { return BlockHash::Of({hash, hash_bytes}); }
   bool HasHash(const BlockHash& other) const {

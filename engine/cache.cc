@@ -118,8 +118,8 @@ void BlockCache::SetVisible(BlockIndex index) {
   HR_CHECK(block.is(kHidden) && !block.visible());
   LeaveHidden(index);
   const bool linked = block.parent != kNone;
-  block.chain_sum = (linked ? table_[block.parent].chain_sum : 0) +
-                    chain_sum_.Term(block.hash, block.depth);
+  block.chain_sum =
+      (linked ? table_[block.parent].chain_sum : 0) + chain_sum_.Term(block.hash, block.depth);
   block.flags |= kVisible;
   block.last_access = p_.context->now_nanos();
   table_.MarkVisible(index, true);
@@ -158,8 +158,7 @@ void BlockCache::EmitRemoved(BlockIndex index, RemoveReason reason) {
   if (IsStale(block)) {
     reason = RemoveReason::kCleared;
     // The same hash was saved again after the clear: listeners must not take that one away.
-    const BlockIndex now =
-        table_.Find({block.name_space, ns.generation_low(), block.Hash()});
+    const BlockIndex now = table_.Find({block.name_space, ns.generation_low(), block.Hash()});
     if (now != kNone && table_[now].visible()) return;
   }
   p_.context->effects->removed.push_back({block.name_space, block.Hash(), reason});

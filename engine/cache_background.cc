@@ -132,7 +132,7 @@ void BlockCache::RunBackground() {
   ExpireHidden();
   while (!warm_ && !p_.context->spent()) {
     warm_ = !table_.WarmIndex();
-    p_.context->Spend(12);
+    p_.context->Spend(16);
   }
 }
 

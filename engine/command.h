@@ -82,7 +82,7 @@ struct Completion {
 };  // from a mover
 struct PageReady {
   PageIndex page = 0;
-};               // its memory is backed now
+};  // its memory is backed now
 struct Tick {};  // time passed; also one slice of waiting work
 
 using Command =

@@ -99,9 +99,9 @@ void Engine::State::On(const Register& command) {
     }
     return;
   }
-  Answer(request, wire::RegisterReply{
-                      .generation = namespaces_[(*registration)->name_space].generation,
-                      .registration = (*registration)->id});
+  Answer(request,
+         wire::RegisterReply{.generation = namespaces_[(*registration)->name_space].generation,
+                             .registration = (*registration)->id});
 }
 
 void Engine::State::On(const Unregister& command) {

@@ -57,8 +57,8 @@ Status Engine::State::Build(uint64_t seed) {
                                                       .cache = cache_.get(),
                                                       .namespaces = &namespaces_,
                                                       .leasing = leasing_.get()});
-  transfers_ = std::make_unique<Transfers>(Transfers::Parts{
-      .context = &context_, .cache = cache_.get(), .namespaces = &namespaces_});
+  transfers_ = std::make_unique<Transfers>(
+      Transfers::Parts{.context = &context_, .cache = cache_.get(), .namespaces = &namespaces_});
   saves_ = std::make_unique<SaveWorker>(SaveWorker::Parts{.context = &context_,
                                                           .namespaces = &namespaces_,
                                                           .quotas = &quotas_,

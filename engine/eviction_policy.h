@@ -34,9 +34,6 @@ class EvictionPolicy {
   // A cold one for which `wanted` holds, among the coldest few: for caps of one instance.
   virtual Pick NextVictimAmong(SizeClass size_class,
                                const std::function<bool(BlockIndex)>& wanted) = 0;
-  // A block that is about the coldest of a class, without searching; kNone when there is none.
-  virtual BlockIndex AboutColdest(SizeClass size_class) const = 0;
-
   // Aborts unless this evictable block can be named by NextVictim some time. Slow: for tests.
   virtual void CheckKnown(BlockIndex block) const = 0;
 };

@@ -74,16 +74,17 @@ void Evictor::WatchWater() {
   above_water_ = stats.used_bytes > 0 && static_cast<double>(stats.used_bytes) > mark;
 }
 
-SizeClass Evictor::ColdestClass(ClassMask skip) const {
-  SizeClass coldest = kNone;
-  int64_t access = 0;
+Evictor::Coldest Evictor::FindColdest(ClassMask skip) {
+  Coldest coldest;
   for (SizeClass c = 0; c < p_.slab->num_classes(); ++c) {
-    if ((skip >> c & 1) != 0) continue;
-    const BlockIndex block = p_.policy->AboutColdest(c);
-    if (block == kNone) continue;
-    if (coldest != kNone && (*p_.cache)[block].last_access >= access) continue;
-    coldest = c;
-    access = (*p_.cache)[block].last_access;
+    if ((skip >> c & 1) != 0 || p_.slab->pages_of(c) == 0) continue;
+    const EvictionPolicy::Pick pick = p_.policy->NextVictim(c);
+    p_.context->Spend(pick.units / 2);
+    coldest.more = coldest.more || pick.more;
+    if (pick.block == kNone) continue;
+    const int64_t access = (*p_.cache)[pick.block].last_access;
+    if (coldest.block != kNone && access >= (*p_.cache)[coldest.block].last_access) continue;
+    coldest = {pick.block, c, coldest.more};
   }
   return coldest;
 }
@@ -91,22 +92,22 @@ SizeClass Evictor::ColdestClass(ClassMask skip) const {
 void Evictor::RunWater() {
   const Stats& stats = p_.context->stats;
   const double mark = p_.context->limits.low_water * static_cast<double>(stats.ready_bytes);
-  ClassMask empty = 0;
   for (uint32_t evicted = 0; above_water_ && !p_.context->spent(); ++evicted) {
     if (static_cast<double>(stats.used_bytes) <= mark) {
       above_water_ = false;
       return;
     }
     if (evicted >= p_.context->limits.slice_evictions) return;
-    const SizeClass size_class = ColdestClass(empty);
-    if (size_class == kNone) {
+    const Coldest coldest = FindColdest(0);
+    if (coldest.block == kNone && coldest.more) return;
+    if (coldest.block == kNone) {
       above_water_ = false;
       water_retry_ = p_.context->now + kWaterPause;
       return;
     }
-    if (DropHiddenOf(size_class, p_.context->limits.hidden_grace)) continue;
-    bool more = false;
-    if (!EvictOneOf(size_class, &more) && !more) empty |= 1u << size_class;
+    if (DropHiddenOf(coldest.size_class, p_.context->limits.hidden_grace)) continue;
+    p_.cache->Evict(coldest.block);
+    p_.context->Spend(kEvictUnits);
   }
 }
 
@@ -200,13 +201,12 @@ void Evictor::Rebalance(SizeClass size_class, int64_t victim_access) {
   if (++pressed_[size_class] < p_.slab->slots_of_page(size_class)) return;
   pressed_[size_class] = 0;
   if (drain_page_ != kNone) return;
-  const SizeClass other = ColdestClass(1u << size_class);
-  if (other == kNone) return;
-  const BlockIndex coldest = p_.policy->AboutColdest(other);
-  const Block& block = (*p_.cache)[coldest];
-  if (!block.evictable() || block.last_access >= victim_access) return;
+  const Coldest other = FindColdest(1u << size_class);
+  if (other.block == kNone) return;
+  const Block& block = (*p_.cache)[other.block];
+  if (block.last_access >= victim_access) return;
   for (SlotIndex s = block.first_slot; s != kNone; s = p_.slab->record(s).next) {
-    if (p_.slab->class_of(s) != other) continue;
+    if (p_.slab->class_of(s) != other.size_class) continue;
     const PageIndex page = p_.slab->page_of(s);
     if (drain_again_[page] <= p_.context->now) Drain(page);
     return;

@@ -22,8 +22,8 @@ class Evictor {
   explicit Evictor(const Parts& parts);
 
   enum class Room : uint8_t {
-    kReady,  // TakeSlot will succeed
-    kLater,  // the Apply is spent; asking again goes on
+    kReady,    // TakeSlot will succeed
+    kLater,    // the Apply is spent; asking again goes on
     kNothing,  // nothing that may go
   };
   Room MakeRoom(SizeClass size_class);
@@ -38,7 +38,13 @@ class Evictor {
   bool DropHiddenOf(SizeClass size_class, Duration older_than);
   void WatchWater();
   void RunWater();
-  SizeClass ColdestClass(ClassMask skip) const;
+  // The coldest block of all size classes but those in `skip`, and its class; kNone: none.
+  struct Coldest {
+    BlockIndex block = kNone;
+    SizeClass size_class = kNone;
+    bool more = false;  // the search is not at its end
+  };
+  Coldest FindColdest(ClassMask skip);
   bool StartDrain(SizeClass for_class);
   void Drain(PageIndex page);
   void RunDrain();
@@ -55,7 +61,7 @@ class Evictor {
   uint32_t drain_slot_ = 0;  // of the page, next to look at
   SubtreeWalk drain_walk_;
   PageIndex drain_search_ = 0;
-  std::vector<Time> drain_again_;               // per page: not before
+  std::vector<Time> drain_again_;                // per page: not before
   std::array<uint32_t, kMaxClasses> pressed_{};  // evictions on demand since the last look around
 };
 

@@ -84,7 +84,8 @@ HandleId HandleStore::Keep(HandleId base, uint32_t base_blocks, const HashList& 
   if (it != by_id_.end()) {
     const Prefix& old = *it->second->prefix;
     prefix->hash_bytes = old.hash_bytes;
-    prefix->bytes.assign(old.bytes.begin(), old.bytes.begin() + size_t{base_blocks} * old.hash_bytes);
+    prefix->bytes.assign(old.bytes.begin(),
+                         old.bytes.begin() + size_t{base_blocks} * old.hash_bytes);
   }
   prefix->bytes.insert(prefix->bytes.end(), tail.raw().begin(), tail.raw().end());
   if (prefix->bytes.empty()) return 0;

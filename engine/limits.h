@@ -29,10 +29,11 @@ struct Limits {
   uint32_t max_purges = 64;                  // subtrees on their way out at a time
 
   // Time.
-  Duration max_lease = seconds(60);     // a lease without a load in flight ends after this
-  Duration max_transfer = seconds(30);  // longest deadline of a save or load; also when none is named
-  Duration max_hidden = seconds(30);    // a block whose parent does not come
-  Duration hidden_grace = seconds(1);   // a hidden block goes before visible ones after this
+  Duration max_lease = seconds(60);  // a lease without a load in flight ends after this
+  Duration max_transfer =
+      seconds(30);                    // longest deadline of a save or load; also when none is named
+  Duration max_hidden = seconds(30);  // a block whose parent does not come
+  Duration hidden_grace = seconds(1);  // a hidden block goes before visible ones after this
 
   // Work in one Apply, so that none takes longer than 100 us.
   uint32_t slice_blocks = 32;  // blocks of a save or load

@@ -32,7 +32,8 @@ Status LoadWorker::Validate(const wire::Load& load, const Registration& registra
   if (registration.groups.empty()) {
     return Fail(Errc::kInvalid, "registration has no buffers: only a rank can load");
   }
-  HR_TRY(const Lease* lease, p_.leasing->Check(load.lease, *registration.session, registration.name_space));
+  HR_TRY(const Lease* lease,
+         p_.leasing->Check(load.lease, *registration.session, registration.name_space));
   if (load.count == 0 || uint64_t{load.first} + load.count > lease->blocks) {
     return Fail(Errc::kInvalid, "first and count reach beyond the leased blocks");
   }
@@ -48,8 +49,7 @@ void LoadWorker::Prepare(Transfer* transfer, const wire::Load& load) {
   for (const auto& blocks : work.blocks_by_group) {
     for (const uint32_t block : blocks) work.wanted += block != wire::kNoBlock ? 1 : 0;
   }
-  const auto lease =
-      p_.leasing->Check(load.lease, *transfer->session, transfer->name_space);
+  const auto lease = p_.leasing->Check(load.lease, *transfer->session, transfer->name_space);
   HR_CHECK(lease.has_value());
   transfer->cursor = (*lease)->tip;
   transfer->purge_count = (*p_.namespaces)[transfer->name_space].purge_count;
@@ -61,7 +61,8 @@ void LoadWorker::Prepare(Transfer* transfer, const wire::Load& load) {
 // Null, or what took the ground away. Bytes that were read before may be the wrong ones.
 const char* LoadWorker::WhyGone(const Transfer& transfer) const {
   const Namespace& ns = (*p_.namespaces)[transfer.name_space];
-  if (transfer.generation != ns.generation_low()) return "the namespace was cleared during the load";
+  if (transfer.generation != ns.generation_low())
+    return "the namespace was cleared during the load";
   if (transfer.purge_count != ns.purge_count) return "blocks were purged during the load";
   if (transfer.cursor != kNone && (*p_.cache)[transfer.cursor].is(kZombie)) {
     return "blocks were removed during the load";
@@ -77,8 +78,8 @@ bool LoadWorker::CollectOne(Transfer* transfer, Batches* batches) {
   for (size_t g = 0; g < work.blocks_by_group.size(); ++g) {
     const auto& blocks = work.blocks_by_group[g];
     if (blocks.empty() || blocks[position] == wire::kNoBlock) continue;
-    const SlotIndex slot = p_.cache->FindPart(index, static_cast<uint32_t>(g),
-                                              transfer->registration->rank);
+    const SlotIndex slot =
+        p_.cache->FindPart(index, static_cast<uint32_t>(g), transfer->registration->rank);
     if (slot == kNone || !p_.cache->IsPartComplete(slot)) return false;
     p_.cache->Pin(index);
     batches->groups[g].slots.push_back(slot);
@@ -179,8 +180,7 @@ void LoadWorker::Answer(Transfer* transfer, Reply* reply) {
   reply->type = wire::MessageType::kLoad;
   if (transfer->ending) {
     ++stats.failed_loads;
-    const bool cancelled =
-        transfer->code == Errc::kCancelled || transfer->code == Errc::kTimeout;
+    const bool cancelled = transfer->code == Errc::kCancelled || transfer->code == Errc::kTimeout;
     stats.cancelled_loads += cancelled ? 1 : 0;
     reply->error = {transfer->code, 0, transfer->text};
     reply->body = wire::LoadReply{};

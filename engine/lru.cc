@@ -3,9 +3,9 @@
 // again with the new one. An entry stays when its block stops being evictable, and is dropped when
 // it comes up; so there is at most one entry a block and class, and a record that was used again in
 // the meantime keeps the entry with its older key, which the same rule corrects.
-#include "engine/eviction_policy.h"
-
 #include <bit>
+
+#include "engine/eviction_policy.h"
 
 namespace headrace::engine {
 
@@ -119,11 +119,6 @@ class Lru : public EvictionPolicy {
     }
     pick.units = Units(kMaxSteps);
     return pick;
-  }
-
-  BlockIndex AboutColdest(SizeClass size_class) const override {
-    const Heap& heap = heaps_[size_class];
-    return heap.size() == 0 ? kNone : heap.at(0).block;
   }
 
   void CheckKnown(BlockIndex index) const override {

@@ -246,8 +246,8 @@ class History {
       EXPECT_EQ(linear, model);
     }
     hits_ += answer.hit_blocks;
-    const bool pure = std::equal(hashes.raw().begin(), hashes.raw().end(),
-                                 chains_[index].list().raw().begin());
+    const bool pure =
+        std::equal(hashes.raw().begin(), hashes.raw().end(), chains_[index].list().raw().begin());
     if (answer.lease != 0 && pure) {
       leases_.push_back({answer.lease, rank.name_space, index, answer.hit_blocks});
     }

@@ -106,8 +106,9 @@ Status Agrees(const Namespace& ns, const wire::Register& spec) {
     }
     const PartShape& known = ns.shape(spec.rank, static_cast<uint32_t>(g));
     if (known.layers != 0 && known != ShapeOf(spec.groups[g])) {
-      return Fail(Errc::kExists, "groups.layout (layers, parts, segment_bytes) differs from what "
-                                 "this rank of the namespace registered");
+      return Fail(Errc::kExists,
+                  "groups.layout (layers, parts, segment_bytes) differs from what "
+                  "this rank of the namespace registered");
     }
   }
   return {};

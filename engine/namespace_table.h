@@ -37,9 +37,9 @@ struct Namespace {
   std::vector<GroupInfo> groups;  // empty: no rank registered yet
   std::vector<PartShape> shapes;  // [rank * groups.size() + group]
   uint32_t registrations = 0;
-  uint64_t blocks = 0;      // records, of all generations
-  uint64_t live_bytes = 0;  // payload of visible blocks
-  uint32_t purges = 0;      // subtrees that are on their way out: saves and loads wait
+  uint64_t blocks = 0;       // records, of all generations
+  uint64_t live_bytes = 0;   // payload of visible blocks
+  uint32_t purges = 0;       // subtrees that are on their way out: saves and loads wait
   uint64_t purge_count = 0;  // ever: a load that saw another count at its start may be tainted
   // From groups:
   uint32_t full_parts = 0;    // parts of full-attention groups that make a block complete

@@ -29,9 +29,9 @@ Counts CountsOf(const PoolShape& shape) {
       counts.namespaces_offset + uint64_t{shape.max_namespaces} * sizeof(wire::NamespaceRecord);
   counts.slots_offset =
       RoundUp(counts.pages_offset + counts.pages * sizeof(wire::PageRecord), kSlotAlign);
-  counts.file_bytes = RoundUp(
-      counts.slots_offset + counts.pages * counts.slots_per_page * sizeof(wire::SlotHeader),
-      kSlotAlign);
+  counts.file_bytes =
+      RoundUp(counts.slots_offset + counts.pages * counts.slots_per_page * sizeof(wire::SlotHeader),
+              kSlotAlign);
   return counts;
 }
 

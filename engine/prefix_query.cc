@@ -21,8 +21,8 @@ PrefixQuery::Item PrefixQuery::MakeItem(Session* session, const wire::QueryItem&
             .want_handle = item.want_handle,
             .min_blocks = item.min_blocks};
   if (item.hashes.size() > wire::kMaxHashes ||
-      (!item.hashes.empty() && (item.hashes.hash_bytes() == 0 ||
-                                item.hashes.hash_bytes() > BlockHash::kMaxBytes))) {
+      (!item.hashes.empty() &&
+       (item.hashes.hash_bytes() == 0 || item.hashes.hash_bytes() > BlockHash::kMaxBytes))) {
     made.code = Errc::kInvalid;
     return made;
   }
@@ -254,8 +254,8 @@ bool PrefixQuery::WalkOne(Running* running, const HashSpan& span) {
   const uint32_t position = walk.next - 1;
   BlockIndex block = walk.at;
   if (!ns.closed()) {
-    block = p_.cache->table().FindVisible(
-        {running->name_space, walk.generation, span[position]}, position);
+    block = p_.cache->table().FindVisible({running->name_space, walk.generation, span[position]},
+                                          position);
   }
   const uint32_t present = block == kNone ? 0 : p_.cache->GroupsPresent(block);
   if (walk.candidate == walk.next) walk.tip = block;

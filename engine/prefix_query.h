@@ -63,10 +63,10 @@ class PrefixQuery {
   // The search for the longest prefix at which windows and states are satisfied.
   struct Walk {
     bool active = false;
-    uint32_t candidate = 0;   // blocks
-    uint32_t next = 0;        // position + 1 to look at, going down
-    BlockIndex at = kNone;    // closed: the block at next - 1
-    BlockIndex tip = kNone;   // the block at candidate - 1
+    uint32_t candidate = 0;  // blocks
+    uint32_t next = 0;       // position + 1 to look at, going down
+    BlockIndex at = kNone;   // closed: the block at next - 1
+    BlockIndex tip = kNone;  // the block at candidate - 1
     uint64_t purge_count = 0;
     uint32_t generation = 0;
   };

@@ -136,7 +136,8 @@ bool Quotas::TakeSave(InstanceId id) {
   const uint64_t rate = context_->limits.instance_max_saves_per_second;
   if (rate == 0) return true;
   Instance& instance = instances_[id];
-  const double seconds_past = std::chrono::duration<double>(context_->now - instance.refilled).count();
+  const double seconds_past =
+      std::chrono::duration<double>(context_->now - instance.refilled).count();
   const double most = static_cast<double>(rate);  // a burst of one second
   instance.saves_left = std::min(most, instance.saves_left + seconds_past * most);
   instance.refilled = context_->now;

@@ -21,8 +21,8 @@ Status ValidateChain(const wire::SaveChain& chain, const Registration& registrat
     return Fail(Errc::kInvalid, "chains.group is not a group of the registration");
   }
   if (count > wire::kMaxHashes) return Fail(Errc::kInvalid, "chains.hashes: more than 65536");
-  if (count > 0 && (chain.hashes.hash_bytes() == 0 ||
-                    chain.hashes.hash_bytes() > BlockHash::kMaxBytes)) {
+  if (count > 0 &&
+      (chain.hashes.hash_bytes() == 0 || chain.hashes.hash_bytes() > BlockHash::kMaxBytes)) {
     return Fail(Errc::kInvalid, "chains.hashes: a hash has 1 to 32 bytes");
   }
   if (chain.blocks.size() != count) {
@@ -247,8 +247,8 @@ SaveWorker::Outcome SaveWorker::FillOne(Transfer* transfer, const wire::SaveChai
   if (chain.lora_id != 0 || chain.salt_id != 0 || !chain.tokens.empty()) {
     const size_t tokens = chain.tokens.size() / chain.hashes.size();
     const auto from = chain.tokens.begin() + static_cast<ptrdiff_t>(position * tokens);
-    p_.cache->SetOrigin(block, {chain.lora_id, chain.salt_id,
-                                {from, from + static_cast<ptrdiff_t>(tokens)}});
+    p_.cache->SetOrigin(
+        block, {chain.lora_id, chain.salt_id, {from, from + static_cast<ptrdiff_t>(tokens)}});
   }
   batch->slots.push_back(slot);
   batch->copies.push_back(p_.cache->Place(slot, chain.blocks[position]));

@@ -32,7 +32,7 @@ struct Registration {
   NamespaceId name_space = 0;
   uint32_t rank = 0;
   std::vector<GroupBinding> groups;  // empty: a scheduler
-  uint32_t transfers = 0;  // saves and loads that are not answered; of them, not ending:
+  uint32_t transfers = 0;            // saves and loads that are not answered; of them, not ending:
   IntrusiveList<Transfer, &Transfer::in_registration> running;
   bool closing = false;
   bool answer = false;  // the Unregister that closes it waits for a reply

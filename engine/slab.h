@@ -16,8 +16,8 @@
 
 namespace headrace::engine {
 
-using SizeClass = uint32_t;   // pages of one slot size
-using ClassMask = uint32_t;   // one bit a size class
+using SizeClass = uint32_t;  // pages of one slot size
+using ClassMask = uint32_t;  // one bit a size class
 inline constexpr uint32_t kMaxClasses = 32;
 
 enum class SlotUse : uint8_t { kFree = 0, kFilling = 1, kComplete = 2 };
@@ -104,9 +104,7 @@ class Slab {
   bool TakePage(SizeClass size_class, uint32_t numa_node);
   void List(PageIndex* head, PageIndex page);
   void Unlist(PageIndex* head, PageIndex page);
-  bool HasFree(const Page& page) const {
-    return page.used < classes_[page.size_class].slots;
-  }
+  bool HasFree(const Page& page) const { return page.used < classes_[page.size_class].slots; }
 
   PoolMeta* meta_ = nullptr;
   Stats* stats_ = nullptr;

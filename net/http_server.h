@@ -37,7 +37,8 @@ class HttpServer {
   static Result<std::unique_ptr<HttpServer>> Listen(const std::string& address, HttpLimits limits);
   virtual ~HttpServer() = default;  // stops the thread
 
-  // Before Start. 404 for an unknown path, 405 for a known path with another method.
+  // Before Start. 404 for an unknown path, 405 for a known path with another method; HEAD is
+  // answered by the handler of GET. A handler that throws is answered by 500.
   virtual void Handle(const std::string& method, const std::string& path, Handler handler) = 0;
   virtual void Start() = 0;
   virtual uint16_t port() const = 0;

@@ -37,7 +37,9 @@ bool OutOfDescriptors(int error) {
 
 }  // namespace
 
-Acceptor::Acceptor(Loop* loop, Arrived arrived) : loop_(loop), arrived_(std::move(arrived)) {}
+Acceptor::Acceptor(Loop* loop, Arrived arrived) : loop_(loop), arrived_(std::move(arrived)) {
+  HR_CHECK(loop_ != nullptr && arrived_ != nullptr);
+}
 
 Acceptor::~Acceptor() {
   Close();
@@ -66,6 +68,7 @@ Status Acceptor::Watch(size_t index) {
 }
 
 void Acceptor::Accept(size_t index) {
+  HR_CHECK(index < listeners_.size());
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     Fd fd(::accept4(listeners_[index].fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd.valid()) {

@@ -253,6 +253,24 @@ TEST(HeadraceServer, StopsFastWithALargePool) {
   EXPECT_FALSE(ConnectTcp(port).valid());
 }
 
+TEST(HeadraceServer, ServesWithAMoverProcess) {
+  const Folder folder;
+  Program program(Flags(folder, {"--mover", "process"}));
+  EXPECT_NE(program.ReadUntil("mover (pid").find("headrace-mover (pid"), std::string::npos);
+  const Fd fd = ConnectUnix(folder.socket());
+  ASSERT_TRUE(fd.valid());
+  EXPECT_EQ(Decode(Ask(fd.get(), 1, wire::Hello{.instance = "i"}))->code, Errc::kOk);
+  program.Signal(SIGTERM);
+  EXPECT_EQ(program.Wait(), 0) << program.text();
+}
+
+TEST(HeadraceServer, NamesAMoverProgramThatIsNotThere) {
+  const Folder folder;
+  Program program(Flags(folder, {"--mover", "process", "--mover-program", "/nonexistent/mover"}));
+  EXPECT_EQ(program.Wait(), 2);
+  EXPECT_EQ(program.text().find("headrace-server: --mover process: "), 0u) << program.text();
+}
+
 TEST(HeadraceServer, StopsWithSessionsOpen) {
   const Folder folder;
   Program program(Flags(folder));

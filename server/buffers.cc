@@ -105,7 +105,8 @@ Result<std::vector<wire::BufferId>> BufferBook::Add(const Session& session,
       for (const wire::BufferId undone : ids) Drop(undone);
       return Fail(added.error());
     }
-    owners_.emplace(id, session.id());
+    const bool fresh = owners_.emplace(id, session.id()).second;
+    HR_CHECK(fresh);
     ids.push_back(id);
   }
   return ids;

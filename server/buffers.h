@@ -18,7 +18,7 @@ namespace headrace::server {
 
 class BufferBook {
  public:
-  explicit BufferBook(transport::Mover* mover) : mover_(mover) {}
+  explicit BufferBook(transport::Mover* mover) : mover_(mover) { HR_CHECK(mover_ != nullptr); }
 
   // One buffer for each group of `spec`: checked, mapped, numbered. All or none; `descriptors` are
   // those that came with the message. On failure `why` names the field and what would be right.

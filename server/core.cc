@@ -35,7 +35,9 @@ Core::Core(const ServerOptions& options, uint64_t epoch, Parts parts)
                .max_lease = options.engine.max_lease},
               {.host = this, .sessions = &sessions_, .buffers = &buffers_, .rpc = parts_.rpc}),
       acceptor_(parts_.loop, [this](Fd fd, Peer peer) { sessions_.Add(std::move(fd), peer); }) {
+  HR_CHECK(parts_.loop != nullptr && parts_.mover != nullptr && parts_.rpc != nullptr);
   HR_CHECK(parts_.engine != nullptr && parts_.board != nullptr);
+  HR_CHECK(parts_.status_json != nullptr);
 }
 
 Core::~Core() {
@@ -115,6 +117,7 @@ void Core::OnMoved(SessionId session, wire::Direction direction, uint64_t bytes)
 }
 
 void Core::OnGone(SessionId session) {
+  HR_CHECK(sessions_.Find(session) == nullptr);  // it was closing
   router_.OnGone();
   sessions_.Remove(session);
 }

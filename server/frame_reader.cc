@@ -63,6 +63,7 @@ void FrameReader::MakeRoom() {
 
 FrameReader::ReadResult FrameReader::Read(int fd) {
   MakeRoom();
+  HR_CHECK(begin_ <= end_ && end_ < buffer_.size());
   iovec io{buffer_.data() + end_, buffer_.size() - end_};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxControlDescriptors)> control;
   msghdr message{};
@@ -87,6 +88,7 @@ FrameReader::ReadResult FrameReader::Read(int fd) {
 }
 
 void FrameReader::KeepDescriptors(std::vector<Fd> descriptors, uint64_t begin, uint64_t end) {
+  HR_CHECK(num_descriptors_ <= max_descriptors_);
   const size_t room = max_descriptors_ - num_descriptors_;
   if (descriptors.size() > room) {
     closed_ += descriptors.size() - room;

@@ -32,7 +32,8 @@ class FrameReader {
   // takes are closed when the stream has passed them.
   std::vector<Fd> TakeDescriptors();
 
-  uint64_t closed_descriptors() const { return closed_; }  // came, and nobody wanted them
+  // Descriptors that came and that no frame took, up to now.
+  uint64_t unwanted_descriptors() const { return closed_ + num_descriptors_; }
 
  private:
   // Descriptors of one recvmsg that read the stream's bytes [begin, end).

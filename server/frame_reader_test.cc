@@ -113,7 +113,7 @@ TEST(FrameReader, KeepsDescriptorsForTheSecondFrameOfARead) {
   }
   EXPECT_EQ(f.Frame(), "bbbb");
   EXPECT_EQ(f.reader.TakeDescriptors().size(), 1u);
-  EXPECT_EQ(f.reader.closed_descriptors(), 0u);
+  EXPECT_EQ(f.reader.unwanted_descriptors(), 0u);
 }
 
 TEST(FrameReader, KeepsDescriptorsOfAFrameThatComesInPieces) {
@@ -135,11 +135,12 @@ TEST(FrameReader, ClosesDescriptorsThatNoFrameTook) {
   f.sockets.SendWith(RawFrame(4, 'a'), {one.get()});
   ASSERT_EQ(f.Read(), FrameReader::ReadResult::kData);
   EXPECT_EQ(f.Frame(), "aaaa");
+  EXPECT_EQ(f.reader.unwanted_descriptors(), 1u);  // so far
   f.sockets.Send(RawFrame(4, 'b'));
   ASSERT_EQ(f.Read(), FrameReader::ReadResult::kData);
   EXPECT_EQ(f.Frame(), "bbbb");
   EXPECT_TRUE(f.reader.TakeDescriptors().empty());
-  EXPECT_EQ(f.reader.closed_descriptors(), 1u);
+  EXPECT_EQ(f.reader.unwanted_descriptors(), 1u);
 }
 
 TEST(FrameReader, ClosesDescriptorsOverItsLimit) {
@@ -149,7 +150,7 @@ TEST(FrameReader, ClosesDescriptorsOverItsLimit) {
   ASSERT_EQ(f.Read(), FrameReader::ReadResult::kData);
   EXPECT_EQ(f.Frame(), "x");
   EXPECT_EQ(f.reader.TakeDescriptors().size(), kMaxDescriptors);
-  EXPECT_EQ(f.reader.closed_descriptors(), 3u);
+  EXPECT_EQ(f.reader.unwanted_descriptors(), 3u);
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ void PoolGrowth::Join() {
 
 void PoolGrowth::Run() {
   const auto total = static_cast<uint32_t>(pool_->pages.size());
+  HR_CHECK(uint64_t{total} * pool_->page_bytes == pool_->total_bytes);
   uint32_t posted = 0;
   uint32_t backed = 0;
   Time last_post = MonotonicNow();

@@ -38,7 +38,7 @@ int Inherit(void* argument) {
   return 0;
 }
 
-bool MakeHeir() {
+[[maybe_unused]] bool MakeHeir() {
   void* const stack = ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return false;

@@ -65,6 +65,7 @@ void Update(const Exported& out, const HttpSources& sources) {
   if (snapshot == nullptr) return;
   out.age->Set(std::chrono::duration<double>(MonotonicNow() - snapshot->taken).count());
   const auto rows = StatRows();
+  HR_CHECK(out.counters.size() == rows.size() && out.gauges.size() == rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
     const double value = rows[i].value(*snapshot);
     if (out.counters[i] != nullptr) out.counters[i]->SetTotal(value);

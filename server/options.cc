@@ -161,6 +161,7 @@ Status CheckPool(ServerOptions* options, bool page_given, bool region_given, std
   if (!page_given && options->pool_bytes != 0) {
     ShrinkPages(options);
     options->min_slot_bytes = std::min(options->min_slot_bytes, options->page_bytes);
+    HR_CHECK(std::has_single_bit(options->page_bytes));
   }
   HR_RETURN_IF_ERROR(CheckPages(*options, message));
   const uint64_t page = options->page_bytes;

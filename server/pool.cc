@@ -99,6 +99,7 @@ Result<Pool> CreatePool(const ServerOptions& options, uint64_t epoch, std::strin
   HR_RETURN_IF_ERROR(CheckBudget(options, BudgetFor(options.pool_bytes), message));
   Pool pool;
   HR_RETURN_IF_ERROR(DecideLock(options, &pool, message));
+  HR_CHECK(options.page_bytes != 0 && options.pool_bytes % options.page_bytes == 0);
   pool.page_bytes = options.page_bytes;
   pool.total_bytes = options.pool_bytes;
 

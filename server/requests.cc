@@ -156,6 +156,7 @@ void RequestRouter::OnBadStream(Session& session, const Error& error) {
 
 void RequestRouter::OnHello(const Call& call, const wire::Hello& hello) {
   Session& session = call.session;
+  HR_CHECK(session.state == Session::State::kGreeting);
   if (open_sessions_ >= config_.max_sessions) {
     ++counters_.limit_sessions;
     (void)session.End(call.request);

@@ -53,7 +53,10 @@ class RequestRouter {
   // The core's answer; its session may be gone by now.
   void OnReply(const engine::Reply& reply);
   // The session's copies are fenced and nothing of it is left.
-  void OnGone() { --open_sessions_; }
+  void OnGone() {
+    HR_CHECK(open_sessions_ > 0);
+    --open_sessions_;
+  }
 
   const RequestCounters& counters() const { return counters_; }
   uint32_t open_sessions() const { return open_sessions_; }

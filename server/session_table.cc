@@ -42,7 +42,8 @@ void SessionTable::Add(Fd fd, const Peer& peer) {
     return;
   }
   ++counters_.accepted;
-  sessions_.emplace(id, std::move(session));
+  const bool fresh = sessions_.emplace(id, std::move(session)).second;
+  HR_CHECK(fresh);
   if (sweep_timer_ == 0) {
     sweep_timer_ = loop_->At(loop_->now() + kSweepEvery, [this] { SweepGreeting(); });
   }
@@ -77,7 +78,7 @@ void SessionTable::Remove(SessionId id) {
   auto found = sessions_.find(id);
   if (found == sessions_.end()) return;
   HR_CHECK(found->second->state == Session::State::kClosing);
-  counters_.closed_descriptors += found->second->reader().closed_descriptors();
+  counters_.closed_descriptors += found->second->reader().unwanted_descriptors();
   removed_.push_back(std::move(found->second));
   sessions_.erase(found);
 }

@@ -32,6 +32,12 @@ class MoverProcess : public MoverTest {
     const size_t at = words.find("(pid ");
     return at == std::string::npos ? 0 : std::atoi(words.c_str() + at + 5);
   }
+  // Returns when no thread of it runs.
+  void Freeze() const {
+    ASSERT_EQ(::kill(Pid(), SIGSTOP), 0);
+    siginfo_t info{};
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(Pid()), &info, WSTOPPED | WNOWAIT), 0);
+  }
   // Submits as a server would: while the process is being restarted, later.
   void SubmitWhenUp(const Spec& spec, const std::vector<wire::BlockCopy>& blocks) {
     std::vector<wire::CopyDone> none;
@@ -96,12 +102,13 @@ TEST_P(MoverProcess, ComesBackEachTimeItIsKilled) {
 
 TEST_P(MoverProcess, KillsAProcessThatDoesNotAnswerAfterADeadline) {
   TestBuffer target(kLongBlocks * kLongBlock);
-  StartLongLoad(&target, {.direction = Direction::kLoad}, -1, milliseconds(500));
+  StartLongLoad(&target, {.direction = Direction::kLoad});
   ASSERT_FALSE(HasFatalFailure());
-  ASSERT_EQ(::kill(Pid(), SIGSTOP), 0);
-  EXPECT_EQ(WaitOne().code, Errc::kIo);
+  Freeze();
+  ASSERT_TRUE(Submit({.ticket = 2, .deadline = MonotonicNow() + milliseconds(10)}, {{}}));
+  for (const wire::CopyDone& done : Wait(2)) EXPECT_EQ(done.code, Errc::kIo);
   target.Fill(0x33);
-  SubmitWhenUp({.ticket = 2}, {{}});
+  SubmitWhenUp({.ticket = 3}, {{}});
   EXPECT_EQ(WaitOne().code, Errc::kOk);
   EXPECT_TRUE(target.AllAre(0x33));
 }
@@ -109,7 +116,7 @@ TEST_P(MoverProcess, KillsAProcessThatDoesNotAnswerAfterADeadline) {
 TEST_P(MoverProcess, IsToldManyThingsWhileItDoesNotListen) {
   StartMover();
   const TestBuffer buffer(4096);
-  ASSERT_EQ(::kill(Pid(), SIGSTOP), 0);
+  Freeze();
   wire::Layout layout = PlainLayout(1, 1);
   layout.layer_offsets.clear();
   for (uint64_t i = 0; i < 4096; ++i) layout.layer_offsets.push_back(i);

@@ -51,3 +51,21 @@ def test_every_library_script_is_used():
     problems = [str(x) for x in lib
                 if not any(re.search(rf"\b{x.stem}\b", tree.text(y)) for y in others if y != x)]
     assert not problems, tree.listing(problems)
+
+
+def test_links_between_documents_lead_somewhere():
+    problems = []
+    for path in (x for x in tree.files() if x.suffix == ".md"):
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", tree.text(path)):
+            if "://" not in link and not (tree.ROOT / path.parent / link).exists():
+                problems.append(f"{path}: {link}")
+    assert not problems, tree.listing(problems)
+
+
+def test_scripts_named_in_documents_exist():
+    problems = []
+    for path in (x for x in tree.files() if x.suffix == ".md"):
+        for name in re.findall(r"`(scripts/[\w./-]+)", tree.text(path)):
+            if not (tree.ROOT / name.rstrip(".")).exists():
+                problems.append(f"{path}: {name}")
+    assert not problems, tree.listing(problems)

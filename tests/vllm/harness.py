@@ -306,9 +306,11 @@ class Site:
     models: Models
     logs: Path
 
-    def vllm(self, name: str, server: HeadraceServer | None, **how: Any) -> Vllm:
-        """Of the tiny model, its log called `name`."""
-        return Vllm(self.place, self.models.make("tiny"), self.logs / f"{name}.log", server, **how)
+    def vllm(
+        self, name: str, server: HeadraceServer | None, kind: str = "tiny", **how: Any
+    ) -> Vllm:
+        """Of the model of that kind, its log called `name`."""
+        return Vllm(self.place, self.models.make(kind), self.logs / f"{name}.log", server, **how)
 
     def server(self, name: str, pool: str = POOL) -> HeadraceServer:
         return HeadraceServer(self.place, self.logs, name, pool)

@@ -46,8 +46,8 @@ GuardedRange RangeOf(const TouchedMapping& mapping) {
 // Whether the chunk may be copied; from then on a load is counted as a writer.
 bool MayCopy(bool load, uint32_t* gate, volatile bool* entered) {
   if (gate == nullptr) return true;
-  if (!load) return !GateRevoked(GateWord(*gate));
-  *entered = EnterGate(GateWord(*gate));
+  if (!load) return !GateRevoked(gate);
+  *entered = EnterGate(gate);
   return *entered;
 }
 
@@ -171,7 +171,7 @@ Errc Buffer::CopyMapped(wire::Direction direction, uint32_t* gate, std::span<con
   });
   CopyFence();  // before the gate is left, and also for what a fault left on its way
   bool left = true;
-  if (entered) left = RunGuarded(ranges, [&] { LeaveGate(GateWord(*gate)); });
+  if (entered) left = RunGuarded(ranges, [&] { LeaveGate(gate); });
   if (!whole || !left) return Errc::kIo;
   return revoked ? Errc::kCancelled : Errc::kOk;
 }
@@ -193,7 +193,7 @@ Errc Buffer::CopyByProcess(wire::Direction direction, uint32_t* gate,
   const auto way = load ? CmaDirection::kWrite : CmaDirection::kRead;
   const Status copied = CmaCopy(pid_, process_.get(), way, pieces);
   bool left = true;
-  if (entered) left = RunGuarded(ranges, [&] { LeaveGate(GateWord(*gate)); });
+  if (entered) left = RunGuarded(ranges, [&] { LeaveGate(gate); });
   return copied && left ? Errc::kOk : Errc::kIo;
 }
 
@@ -201,7 +201,7 @@ Errc Buffer::CommitSave(uint32_t* gate) const {
   if (gate == nullptr) return Errc::kOk;
   const std::array<GuardedRange, 1> ranges{GuardedRange{gates_.data(), gates_.size()}};
   bool committed = false;
-  const bool touched = RunGuarded(ranges, [&] { committed = CommitGate(GateWord(*gate)); });
+  const bool touched = RunGuarded(ranges, [&] { committed = CommitGate(gate); });
   if (!touched) return Errc::kIo;
   return committed ? Errc::kOk : Errc::kCancelled;
 }

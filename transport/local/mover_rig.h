@@ -147,16 +147,16 @@ class MoverTest : public testing::TestWithParam<Form> {
     }
     return blocks;
   }
-  // Starts it as ticket 1 into buffer 1 and returns when it has begun to write. Ends `limit` after
-  // its start, if that is not zero.
-  void StartLongLoad(TestBuffer* target, Spec spec, int gate_fd = -1, Duration limit = {}) {
+  void PrepareLongLoad(TestBuffer* target, int gate_fd = -1) {
     StartMover({.ring_blocks = kLongRing});
     std::memset(pool_.mapping.data(), 0x11, kPoolBytes);
     target->Fill(0x22);
-    ASSERT_TRUE(Add(spec.buffer, *target, PlainLayout(kLongBlocks, kLongBlock), gate_fd));
-    const std::vector<wire::BlockCopy> blocks = LongBlocks();
-    if (limit != Duration(0)) spec.deadline = MonotonicNow() + limit;
-    ASSERT_TRUE(Submit(spec, blocks));
+    ASSERT_TRUE(Add(1, *target, PlainLayout(kLongBlocks, kLongBlock), gate_fd));
+  }
+  // Starts it as ticket 1 into buffer 1 and returns when it has begun to write.
+  void StartLongLoad(TestBuffer* target, const Spec& spec, int gate_fd = -1) {
+    PrepareLongLoad(target, gate_fd);
+    ASSERT_TRUE(Submit(spec, LongBlocks()));
     const volatile uint8_t* first = target->view.data();
     WaitUntil([first] { return *first == 0x11; });
   }

@@ -15,7 +15,7 @@ import torch
 from headrace.client import Client
 from headrace.shared import SharedBuffer
 from headrace.types import Code, Group, GroupKind, Layout
-from headrace.vllm.layout import CachePlan, LayerCache, block_views
+from headrace.vllm.layout import CachePlan, block_views
 from headrace.vllm.memory import memory_order
 from headrace.vllm.metadata import AuditIntent
 
@@ -25,7 +25,7 @@ _LOAD_SECONDS = 1.0
 
 RELATIVE_LIMIT = 0.25
 """Of a segment: norm of the difference over norm of the computed bytes."""
-ELEMENT_LIMIT = 1.0
+ELEMENT_LIMIT = 0.5
 """Of one element: difference over the segment's root mean square. Catches one flipped exponent,
 which the norm of thousands of elements would hide."""
 
@@ -78,7 +78,7 @@ class EngineSide:
     """The computed blocks, seen through vLLM's own views."""
 
     plan: CachePlan
-    caches: Mapping[str, LayerCache]
+    caches: Mapping[str, torch.Tensor]
     num_blocks: int
     fp8: torch.dtype | None = None
     """How bytes are read when vLLM keeps 8-bit floats in tensors of bytes."""
@@ -87,9 +87,7 @@ class EngineSide:
         """Of all layers, K (or K and V in one) first, then V: the order of a slot."""
         parts: list[list[torch.Tensor]] = [[], []]
         for name in self.plan.groups[0].layer_names:
-            cache = self.caches[name]
-            assert isinstance(cache, torch.Tensor)
-            for part, view in enumerate(block_views(cache, self.num_blocks, block)):
+            for part, view in enumerate(block_views(self.caches[name], self.num_blocks, block)):
                 parts[part].append(memory_order(view))
         return [self.floats(segment) for segment in parts[0] + parts[1]]
 

@@ -16,7 +16,7 @@ import torch
 
 from headrace.client import Client
 from headrace.types import NO_BLOCK, Buffer, Chain, Code, Group, HeadraceError, Query
-from headrace.vllm.layout import CachePlan, LayerCache, block_views
+from headrace.vllm.layout import CachePlan, block_views
 
 _REGISTER_SECONDS = 1.0
 _TRANSFER_SECONDS = 2.0
@@ -43,7 +43,7 @@ def startup_sources(num_groups: int) -> list[int]:
 @dataclass(frozen=True, slots=True)
 class CanaryRun:
     plan: CachePlan
-    caches: Mapping[str, LayerCache]
+    caches: Mapping[str, torch.Tensor]
     num_blocks: int
     buffer: Buffer
     groups: Sequence[Group]
@@ -136,14 +136,8 @@ def _finish(client: Client, submission: int) -> Code | None:
 
 
 def _views(run: CanaryRun, group: int, block: int) -> list[torch.Tensor]:
-    views = []
-    for name in run.plan.groups[group].layer_names:
-        cache = run.caches[name]
-        if isinstance(cache, torch.Tensor):
-            views += block_views(cache, run.num_blocks, block)
-        else:
-            views += [state[block] for state in cache]
-    return views
+    names = run.plan.groups[group].layer_names
+    return [v for name in names for v in block_views(run.caches[name], run.num_blocks, block)]
 
 
 def _read(run: CanaryRun, group: int, block: int) -> list[torch.Tensor]:

@@ -6,7 +6,7 @@ engine compute by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -206,9 +206,8 @@ class HeadraceConnector(KVConnectorBase_V1, SupportsHMA):
 
     @hook(nothing, at_start=True)
     def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
-        caches: Mapping[str, Any] = kv_caches
         if self._worker is not None:
-            self._worker.register(caches, self._kv_cache_config)
+            self._worker.register(kv_caches, self._kv_cache_config)
 
     @hook(nothing)
     def handle_preemptions(self, kv_connector_metadata: KVConnectorMetadata) -> None:

@@ -17,7 +17,6 @@ from headrace.vllm.audit import Auditor, EngineSide, can_audit
 from headrace.vllm.canary import NULL_BLOCK, CanaryRun, Verdict, run_canary, startup_sources
 from headrace.vllm.layout import (
     CachePlan,
-    LayerCache,
     LayoutError,
     check_against_views,
     wire_groups,
@@ -62,7 +61,7 @@ class Handover:
         self._canary: CanaryRun | None = None  # until it has passed
         self._recheck_at = 0.0
 
-    def register(self, caches: Mapping[str, LayerCache], config: KVCacheConfig) -> None:
+    def register(self, caches: Mapping[str, torch.Tensor], config: KVCacheConfig) -> None:
         """What the cache's shape forbids, or the server refuses, disables us."""
         try:
             storage, groups = wire_groups(self._plan, config, caches)
@@ -111,7 +110,7 @@ class Handover:
         )
 
     def _make_auditor(
-        self, groups: list[Group], caches: Mapping[str, LayerCache], num_blocks: int
+        self, groups: list[Group], caches: Mapping[str, torch.Tensor], num_blocks: int
     ) -> None:
         if not self._audits:
             return

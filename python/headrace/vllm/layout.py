@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TypeAlias
 
 import torch
 from vllm.v1.kv_cache_interface import (
@@ -17,16 +16,11 @@ from vllm.v1.kv_cache_interface import (
     FullAttentionSpec,
     KVCacheConfig,
     KVCacheSpec,
-    MambaSpec,
     SlidingWindowSpec,
     UniformTypeKVCacheSpecs,
 )
 
 from headrace.types import Group, GroupKind, Layout
-
-LayerCache: TypeAlias = torch.Tensor | Sequence[torch.Tensor]
-"""What register_kv_caches gives for a layer: one tensor, or the state tensors of a Mamba layer."""
-
 
 class LayoutError(Exception):
     """This model's KV cache cannot be described to the server; the text says why."""
@@ -51,6 +45,8 @@ class CachePlan:
     hash_ratio: int
     """vLLM hashes a block (block_tokens / hash_ratio tokens) may be finer than its blocks."""
     groups: tuple[GroupPlan, ...]
+    vllm_groups: int = 1
+    """All of vLLM's groups, those included that are not kept."""
 
     def hash_index(self, block: int) -> int:
         """Index in request.block_hashes of the hash that names block `block` and its prefix."""
@@ -61,8 +57,8 @@ class CachePlan:
         return list(block_hashes[self.hash_index(first) : end * self.hash_ratio : self.hash_ratio])
 
     @property
-    def needs_synchronous_saves(self) -> bool:
-        """Window and state groups overwrite or give away blocks while a request runs."""
+    def has_windows(self) -> bool:
+        """Window groups give blocks away while their request runs."""
         return any(group.kind is not GroupKind.FULL for group in self.groups)
 
 
@@ -80,7 +76,11 @@ class Segments:
 def plan_cache(config: KVCacheConfig, block_tokens: int, hash_block_tokens: int) -> CachePlan:
     """Raises LayoutError."""
     groups = []
-    for group_id in config.prefix_cacheable_group_ids:
+    kept = config.prefix_cacheable_group_ids
+    if lost := set(config.transfer_group_ids) - set(kept):
+        # A hit would leave these groups empty, and the model would answer nonsense.
+        raise LayoutError(f"KV cache groups {sorted(lost)} cannot be kept by hash")
+    for group_id in kept:
         group = config.kv_cache_groups[group_id]
         spec = _uniform_spec(group.kv_cache_spec)
         if spec.block_size != block_tokens:
@@ -100,7 +100,8 @@ def plan_cache(config: KVCacheConfig, block_tokens: int, hash_block_tokens: int)
             f"blocks of {block_tokens} tokens are no multiple of the {hash_block_tokens} tokens "
             "that vLLM hashes"
         )
-    return CachePlan(block_tokens, block_tokens // hash_block_tokens, tuple(groups))
+    ratio = block_tokens // hash_block_tokens
+    return CachePlan(block_tokens, ratio, tuple(groups), len(config.kv_cache_groups))
 
 
 def _uniform_spec(spec: KVCacheSpec) -> KVCacheSpec:
@@ -120,13 +121,13 @@ def _kind_of(spec: KVCacheSpec) -> tuple[GroupKind, int]:
         return GroupKind.WINDOW, max(1, -(-spec.attention_chunk_size // spec.block_size))
     if isinstance(spec, FullAttentionSpec):
         return GroupKind.FULL, 0
-    if isinstance(spec, MambaSpec):
-        return GroupKind.STATE, 0
+    # Of state models vLLM hands boundary states over by exact block ids, not in block tables; what
+    # a table says of them may be another position's state.
     raise LayoutError(f"KV caches of kind {type(spec).__name__} are not supported")
 
 
 def wire_groups(
-    plan: CachePlan, config: KVCacheConfig, caches: Mapping[str, LayerCache]
+    plan: CachePlan, config: KVCacheConfig, caches: Mapping[str, torch.Tensor]
 ) -> tuple[torch.UntypedStorage, list[Group]]:
     """The one storage that holds every layer, and the groups in it. Raises LayoutError."""
     storage: torch.UntypedStorage | None = None
@@ -136,12 +137,12 @@ def wire_groups(
         for name in group.layer_names:
             if name not in caches:
                 raise LayoutError(f"vLLM registered no KV cache for layer {name}")
-            layer_storage, segments = _layer_segments(name, group, config, caches[name])
+            layer_storage = caches[name].untyped_storage()
             if storage is None:
                 storage = layer_storage
             elif storage.data_ptr() != layer_storage.data_ptr():
                 raise LayoutError("the KV cache lies in several allocations, not in one")
-            layers.append(segments)
+            layers.append(_layer_segments(name, group, config, caches[name]))
         groups.append(_group(group, layers, config.num_blocks))
     assert storage is not None
     return storage, groups
@@ -168,13 +169,9 @@ def _group(plan: GroupPlan, layers: Sequence[Segments], num_blocks: int) -> Grou
 
 
 def _layer_segments(
-    name: str, group: GroupPlan, config: KVCacheConfig, cache: LayerCache
-) -> tuple[torch.UntypedStorage, Segments]:
+    name: str, group: GroupPlan, config: KVCacheConfig, cache: torch.Tensor
+) -> Segments:
     recorded = _recorded_segments(name, group, config)
-    if not isinstance(cache, torch.Tensor):
-        if not cache or recorded is None:
-            raise LayoutError(f"layer {name} has state tensors whose place is not recorded")
-        return cache[0].untyped_storage(), recorded
     segments = tensor_segments(cache, config.num_blocks)
     if recorded is not None and segments.parts == 1:
         same = (segments.offset, segments.block_stride) == (recorded.offset, recorded.block_stride)
@@ -182,7 +179,7 @@ def _layer_segments(
             raise LayoutError(
                 f"layer {name}: the tensor says {segments}, kv_cache_config says {recorded}"
             )
-    return cache.untyped_storage(), segments
+    return segments
 
 
 def _recorded_segments(name: str, group: GroupPlan, config: KVCacheConfig) -> Segments | None:
@@ -248,15 +245,13 @@ def _is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
 
 
 def check_against_views(
-    groups: Sequence[Group], plan: CachePlan, caches: Mapping[str, LayerCache], num_blocks: int
+    groups: Sequence[Group], plan: CachePlan, caches: Mapping[str, torch.Tensor], num_blocks: int
 ) -> None:
     """The formula must find each view's own address: first, second and last block of all layers.
     Raises LayoutError."""
     for group, planned in zip(groups, plan.groups, strict=True):
         for layer, name in enumerate(planned.layer_names):
             cache = caches[name]
-            if not isinstance(cache, torch.Tensor):
-                continue
             base = cache.untyped_storage().data_ptr()
             for block in {0, min(1, num_blocks - 1), num_blocks - 1}:
                 views = block_views(cache, num_blocks, block)

@@ -11,7 +11,7 @@ from vllm.logger import init_logger
 
 from headrace.client import Client
 from headrace.types import Answer, Code, HeadraceError, Query
-from headrace.vllm.config import RequestOptions
+from headrace.vllm.config import RequestOptions, Settings
 from headrace.vllm.layout import CachePlan
 from headrace.vllm.stats import Counts
 
@@ -64,7 +64,7 @@ class Lookup:
         self,
         plan: CachePlan,
         world_size: int,
-        worth: int,
+        settings: Settings,
         client: Client,
         counts: Counts,
         *,
@@ -72,7 +72,8 @@ class Lookup:
     ) -> None:
         self._plan = plan
         self._world_size = world_size
-        self._worth = worth
+        self._worth = settings.blocks_worth_loading(plan.block_tokens)
+        self._whole = settings.whole_prompt_worth_loading(plan.block_tokens)
         self._client = client
         self._counts = counts
         self._clock = clock
@@ -81,6 +82,12 @@ class Lookup:
 
     def blocks_of(self, request: Request) -> int:
         return len(request.block_hashes) // self._plan.hash_ratio
+
+    def blocks_to_ask(self, request: Request) -> int:
+        """As far as a hit may reach. It is not cut afterwards: of a window group only the blocks
+        before the hit's own end are sure to be there."""
+        tokens = request.num_tokens if self._whole else request.num_tokens - 1
+        return min(self.blocks_of(request), tokens // self._plan.block_tokens)
 
     def await_batch(self, state: RequestState) -> None:
         """Looks the request up together with the next one that needs an answer."""
@@ -116,7 +123,7 @@ class Lookup:
 
     def _query(self, state: RequestState, local_known: bool) -> Query:
         request = state.request
-        blocks = self.blocks_of(request)
+        blocks = self.blocks_to_ask(request)
         known = state.prefix_blocks if state.prefix and state.prefix_blocks <= blocks else 0
         hashes = self._plan.hashes_of(request.block_hashes, known, blocks)
         local = state.local_blocks if local_known else 0

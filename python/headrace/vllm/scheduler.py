@@ -64,8 +64,7 @@ class Scheduler:
         self._world_size = world_size
         self._draw = draw
         self._worth = settings.blocks_worth_loading(plan.block_tokens)
-        self._whole = settings.whole_prompt_worth_loading(plan.block_tokens)
-        self._lookup = Lookup(plan, world_size, self._worth, client, counts, clock=clock)
+        self._lookup = Lookup(plan, world_size, settings, client, counts, clock=clock)
         # The engine's thread.
         self.disabled: str | None = None
         self._requests: dict[str, RequestState] = {}
@@ -80,7 +79,7 @@ class Scheduler:
 
     def add(self, request: Request) -> None:
         state = self._state(request)
-        if self._may_load(state) and self._lookup.blocks_of(request) > 0:
+        if self._may_load(state) and self._lookup.blocks_to_ask(request) > 0:
             self._lookup.await_batch(state)
 
     def match(self, request: Request, num_computed: int) -> tuple[int, bool]:
@@ -88,7 +87,7 @@ class Scheduler:
         Changes nothing of vLLM's; asked again for the same request it answers from memory."""
         state = self._state(request)
         bs = self._plan.block_tokens
-        if not self._may_load(state) or self._lookup.blocks_of(request) == 0:
+        if not self._may_load(state) or self._lookup.blocks_to_ask(request) == 0:
             return 0, False
         state.local_blocks = num_computed // bs
         if not self._lookup.is_fresh(state):
@@ -112,11 +111,13 @@ class Scheduler:
         assert state.answer is not None
         if not state.lease:
             return 0
-        bs, tokens = self._plan.block_tokens, state.request.num_tokens
-        blocks = min(state.answer.hit_blocks, (tokens if self._whole else tokens - 1) // bs)
+        blocks = state.answer.hit_blocks
         if state.options.max_load_tokens is not None:
             # Beyond what vLLM has itself.
-            blocks = min(blocks, state.local_blocks + state.options.max_load_tokens // bs)
+            limit = state.local_blocks + state.options.max_load_tokens // self._plan.block_tokens
+            if blocks > limit and self._plan.has_windows:
+                return 0
+            blocks = min(blocks, limit)
         return blocks
 
     def _judge(self, state: RequestState, hit: bool) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from vllm.logger import init_logger
 from vllm.v1.kv_cache_interface import KVCacheConfig
 
@@ -15,7 +16,7 @@ from headrace.types import NO_BLOCK, Chain, Code, Completion
 from headrace.vllm.config import Settings
 from headrace.vllm.handover import Handover, Identity
 from headrace.vllm.hooks import guard
-from headrace.vllm.layout import CachePlan, LayerCache
+from headrace.vllm.layout import CachePlan
 from headrace.vllm.metadata import HeadraceMetadata, HeadraceWorkerMetadata, LoadIntent
 from headrace.vllm.stats import Counts
 
@@ -25,6 +26,10 @@ _IDLE_WAIT_SECONDS = 0.005
 """In a step without a forward pass: sooner noticed than by the next step's poll."""
 _FENCE_SECONDS = 0.02
 """What a save may still take when its blocks are wanted, before it is revoked."""
+_WINDOW_SECONDS = 0.1
+"""What a step waits for its save where a window may give the blocks away in the next one."""
+_PAUSE_SECONDS = 5.0
+"""After a save that took too long, until the next one is tried."""
 _LOOK_SECONDS = 1.0
 """Between looks at the connection while nothing is loaded or saved."""
 
@@ -73,6 +78,7 @@ class Worker:
         self._handover = Handover(plan, identity, connect, settings.audit_share > 0)
         # The worker's thread.
         self._look_at = 0.0
+        self._pause_until = 0.0  # no saves before
         self._loads: dict[int, RunningLoad] = {}
         self._saves: dict[int, RunningSave] = {}
         self._open_steps: Counter[int] = Counter()  # step -> its saves that run
@@ -86,7 +92,7 @@ class Worker:
         self._meta_new = False
         self._disabled_told = False
 
-    def register(self, caches: Mapping[str, LayerCache], config: KVCacheConfig) -> None:
+    def register(self, caches: Mapping[str, torch.Tensor], config: KVCacheConfig) -> None:
         self._handover.register(caches, config)
 
     @property
@@ -142,7 +148,7 @@ class Worker:
     def _submit_saves(self, meta: HeadraceMetadata) -> None:
         submission = 0
         count = sum(len(intent.blocks[0]) for intent in meta.saves)
-        if self._handover.usable():
+        if self._handover.usable() and time.monotonic() >= self._pause_until:
             submission = self._client.save(_chains(meta))
         if submission == 0:
             self.counts.add("failed_blocks", count)
@@ -151,11 +157,11 @@ class Worker:
         deadline = time.monotonic() + self._settings.save_timeout_ms / 1000
         self._saves[submission] = RunningSave(meta.step, count, deadline)
         self._open_steps[meta.step] += 1
-        if self._plan.needs_synchronous_saves:
+        if self._plan.has_windows:
             steps = {meta.step}
-            self._poll_until(lambda: self._saves_of(steps), self._settings.save_timeout_ms / 1000)
+            self._poll_until(lambda: self._saves_of(steps), _WINDOW_SECONDS)
             for late, save in self._saves_of(steps):
-                self._revoke(late, save)
+                self._give_up(late, save)
 
     def audit(self, meta: HeadraceMetadata) -> None:
         for intent in meta.audits:
@@ -255,12 +261,18 @@ class Worker:
         late = [(s, save) for s, save in self._saves.items() if now > save.deadline]
         for submission, save in late:
             if not save.revoked:
-                self._revoke(submission, save)
-                save.deadline = now + _FENCE_SECONDS
+                self._give_up(submission, save)
             else:  # see fence(): it only reads, and can publish nothing any more
                 del self._saves[submission]
                 self.counts.add("failed_blocks", save.blocks)
                 self._end_save(save)
+
+    def _give_up(self, submission: int, save: RunningSave) -> None:
+        """The server is too slow, or frozen: spares the next steps the same wait."""
+        self._revoke(submission, save)
+        now = time.monotonic()
+        save.deadline = now + _FENCE_SECONDS
+        self._pause_until = now + _PAUSE_SECONDS
 
     def _revoke(self, submission: int, transfer: RunningLoad | RunningSave) -> None:
         if transfer.revoked:
@@ -276,9 +288,9 @@ class Worker:
         self.counts.add("load_failures", 1)
         self._meta.failed_loads.add(intent.request_id)
         self._meta_new = True
-        if len(intent.blocks) == 1:
+        if self._plan.vllm_groups == 1:
             self._bad_blocks.update(b for b in intent.blocks[0] if b != NO_BLOCK)
-        else:
+        else:  # block ids are not unique over groups, and vLLM refuses them
             self._failed.add(intent.request_id)
 
     def _end_save(self, save: RunningSave) -> None:

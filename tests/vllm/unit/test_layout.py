@@ -120,17 +120,22 @@ def test_window_groups_know_how_many_blocks_a_hit_needs():
     plan = plan_cache(cache_config(BS, windows=(None, 100)), BS, BS)
     assert [g.kind for g in plan.groups] == [GroupKind.FULL, GroupKind.WINDOW]
     assert plan.groups[1].window_blocks == 4  # 99 tokens back
-    assert plan.needs_synchronous_saves
+    assert plan.has_windows
 
 
-def test_state_groups_are_of_kind_state():
+def test_state_models_are_refused():
     config = cache_config(BS)
     spec = MambaSpec(block_size=BS, shapes=((4, 4),), dtypes=(torch.float32,))
     config.kv_cache_groups.append(KVCacheGroupSpec(["m"], spec))
-    plan = plan_cache(config, BS, BS)
-    kinds = [group.kind for group in plan.groups]
-    assert kinds[0] is GroupKind.FULL
-    assert all(kind is GroupKind.STATE for kind in kinds[1:])
+    with pytest.raises(LayoutError, match="MambaSpec|cannot be kept"):
+        plan_cache(config, BS, BS)
+
+
+def test_a_group_that_cannot_be_kept_by_hash_keeps_the_connector_off():
+    config = cache_config(BS, windows=(None, None))
+    config.__dict__["prefix_cacheable_group_ids"] = (0,)
+    with pytest.raises(LayoutError, match=r"\[1\] cannot be kept"):
+        plan_cache(config, BS, BS)
 
 
 def test_groups_of_different_block_sizes_are_refused():

@@ -15,14 +15,17 @@ BS = 64
 
 
 class Rig:
-    def __init__(self, block_size=BS, world_size=1, draw=lambda: 0.0, **settings):
+    def __init__(
+        self, block_size=BS, world_size=1, windows=(None,), draw=lambda: 0.0, **settings
+    ):
         self.bs = block_size
         self.server = FakeServer()
         self.now = 100.0
         self.client = self.server.connect()
         self.client.register("ns", block_tokens=block_size)
         self.counts = Counts()
-        plan = plan_cache(cache_config(block_size), block_size, block_size)
+        config = cache_config(block_size, windows=windows)
+        plan = plan_cache(config, block_size, block_size)
         self.scheduler = Scheduler(
             Settings(**settings),
             plan,
@@ -203,6 +206,18 @@ def test_max_load_tokens_of_a_request_bounds_the_match():
     assert rig.scheduler.match(request, BS) == (2 * BS, True)
     nothing = rig.request(5 * BS, params={"max_load_tokens": 0})
     assert rig.scheduler.match(nothing, 0) == (0, False)
+
+
+def test_the_hit_of_a_window_model_is_never_cut():
+    # Of a window group only the blocks before the hit's own end are sure to be there.
+    rig = Rig(16, windows=(None, 100))
+    request = rig.request(16 * 16)
+    rig.scheduler.match(request, 0)
+    assert len(rig.queries[0][0].hashes) == 15 * 32, "the last block is not asked for"
+    rig = Rig(windows=(None, 100))
+    request = rig.request(5 * BS, params={"headrace.max_load_tokens": 2 * BS})
+    rig.holds(request, 5)
+    assert rig.scheduler.match(request, 0) == (0, False)
 
 
 def test_a_request_that_reads_no_cache_is_not_looked_up_but_saved():

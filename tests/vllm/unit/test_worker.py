@@ -344,13 +344,30 @@ def test_pitfall_i_saves_of_preempted_blocks_are_fenced_before_the_step(monkeypa
     assert closed[saved.step] == 1 and other.step not in closed
 
 
-def test_window_groups_are_saved_before_the_step_ends():
-    rig = Rig(windows=(None, 100), save_timeout_ms=1)
+def test_window_groups_are_saved_before_the_step_ends(monkeypatch):
+    monkeypatch.setattr(worker_module, "_WINDOW_SECONDS", 0.001)
+    rig = Rig(windows=(None, 100))
     rig.server.holds_transfers = True
     saved = rig.save([1], [], table=[[3], [4]])
     assert len(rig.server.calls.revoked) == 1, "late: taken back, its window blocks go on"
     rig.worker.take_transfers()
     assert rig.worker.take_meta().closed_steps[saved.step] == 1
+
+
+def test_after_a_save_that_took_too_long_saves_pause():
+    rig = Rig()
+    rig.server.mood = "frozen"
+    rig.save([1], [3])
+    rig.pass_time(10)
+    rig.worker.take_transfers()
+    rig.server.mood = "normal"
+    calls = len(rig.server.calls.saves)
+    meta = rig.save([2], [4])
+    assert len(rig.server.calls.saves) == calls
+    assert rig.worker.take_meta().closed_steps[meta.step] == 1
+    rig.worker._pause_until = 0.0
+    rig.save([2], [4])
+    assert len(rig.server.calls.saves) == calls + 1
 
 
 # Audit
@@ -386,6 +403,8 @@ def test_an_audit_bears_the_noise_of_other_chunk_shapes():
         noise = torch.randn(cache[3:5].shape) * 0.01
         cache[3:5] = (cache[3:5].float() * (1 + noise)).to(cache.dtype)
     assert audit(rig, [3, 4]) == (2, 0)
+    assert 0 < rig.counts._gauges["audit_relative"] < 0.02
+    assert 0 < rig.counts._gauges["audit_element"] < 0.3
 
 
 def test_an_audit_finds_one_flipped_exponent_bit_and_purges_the_block(warnings):
