@@ -162,6 +162,8 @@ class BlockCache {
   void CountRemoval(const Block& block, RemoveReason reason, uint64_t bytes);
   uint64_t SlotBytes(const Block& block) const;
   uint64_t LivePayload(const Block& block) const;
+  void CheckBlocks(const std::vector<uint32_t>& pins) const;
+  void CheckSlots() const;
   void CheckBlock(BlockIndex index, uint32_t pins) const;
   void CheckParts(BlockIndex index) const;
   void CheckFamily(BlockIndex index) const;

@@ -68,41 +68,51 @@ void BlockCache::CheckBlock(BlockIndex index, uint32_t pins) const {
   if (block.evictable()) p_.policy->CheckKnown(index);
 }
 
-void BlockCache::CheckInvariants(const std::vector<uint32_t>& pins) const {
-  uint64_t used = 0, zombies = 0, visible = 0, hidden = 0, waiting = 0, live = 0, parts = 0;
+void BlockCache::CheckBlocks(const std::vector<uint32_t>& pins) const {
+  uint64_t visible = 0, hidden = 0, waiting = 0, live = 0, zombies = 0, used = 0;
   for (BlockIndex i = 0; i < table_.touched(); ++i) {
     const Block& block = table_[i];
-    if (!block.is(kInUse)) {
-      HR_CHECK(pins[i] == 0);
-      continue;
-    }
+    HR_CHECK(block.is(kInUse) || pins[i] == 0);
+    if (!block.is(kInUse)) continue;
     CheckBlock(i, pins[i]);
     ++used;
-    zombies += block.is(kZombie) ? 1 : 0;
-    visible += block.visible() ? 1 : 0;
-    hidden += block.is(kHidden) ? 1 : 0;
-    waiting += block.is(kHidden) && block.pins == 0 ? 1 : 0;
-    live += block.visible() ? LivePayload(block) : 0;
-    for (SlotIndex s = block.first_slot; s != kNone; s = p_.slab->record(s).next) ++parts;
+    zombies += block.is(kZombie);
+    visible += block.visible();
+    hidden += block.is(kHidden);
+    waiting += block.is(kHidden) & (block.pins == 0);
+    if (block.visible()) live += LivePayload(block);
   }
-  uint64_t taken = 0;
+  const Stats& stats = p_.context->stats;
+  HR_CHECK(visible == stats.blocks_visible && hidden == stats.blocks_hidden);
+  HR_CHECK(waiting == hidden_waiting_ && live == stats.live_bytes && used == table_.size());
+  table_.CheckIndex(used - zombies);
+}
+
+// Every slot that is taken belongs to exactly one block: as many as the blocks' chains have.
+void BlockCache::CheckSlots() const {
+  uint64_t parts = 0, taken = 0;
+  for (BlockIndex i = 0; i < table_.touched(); ++i) {
+    if (!table_[i].is(kInUse)) continue;
+    for (SlotIndex s = table_[i].first_slot; s != kNone; s = p_.slab->record(s).next) ++parts;
+  }
   for (SlotIndex s = 0; s < p_.slab->num_slots(); ++s) {
     const bool free = p_.slab->record(s).use == SlotUse::kFree;
     taken += free ? 0 : 1;
-    if (free) HR_CHECK(wire::LoadState(p_.meta->slots()[s]) == wire::SlotState::kFree);
+    HR_CHECK(!free || wire::LoadState(p_.meta->slots()[s]) == wire::SlotState::kFree);
   }
-  const Stats& stats = p_.context->stats;
-  HR_CHECK(used == table_.size() && taken == parts);
-  HR_CHECK(visible == stats.blocks_visible && hidden == stats.blocks_hidden);
-  HR_CHECK(waiting == hidden_waiting_ && live == stats.live_bytes);
-  table_.CheckIndex(used - zombies);
+  HR_CHECK(taken == parts);
+}
+
+void BlockCache::CheckInvariants(const std::vector<uint32_t>& pins) const {
+  CheckBlocks(pins);
+  CheckSlots();
   uint64_t listed = 0;
   int64_t since = 0;
   for (BlockIndex i = hidden_.front(); i != kNone; i = table_[i].line_next, ++listed) {
     HR_CHECK(table_[i].is(kHidden) && table_[i].last_access >= since);
     since = table_[i].last_access;
   }
-  HR_CHECK(listed == hidden);
+  HR_CHECK(listed == p_.context->stats.blocks_hidden);
 }
 
 void Engine::State::CheckInvariants() const {

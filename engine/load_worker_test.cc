@@ -15,7 +15,8 @@ struct Loading {
     lease = answer.lease;
   }
   RequestId Start(Duration timeout = {}) {
-    return world.SubmitLoad(session, rank, lease, 0, {Ids(100)}, timeout);
+    world.load_timeout = timeout;
+    return world.SubmitLoad(session, rank, lease, 0, {Ids(100)});
   }
   World world;
   Chain chain{1, 100};

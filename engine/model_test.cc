@@ -178,16 +178,8 @@ class History {
 
   // The hit in the model: all parts of all ranks were stored and nothing was taken away.
   uint32_t ModelHit(uint32_t ns, const HashList& hashes) {
-    const uint32_t world_size = ns == 1 ? 2 : 1;
     uint32_t full = 0;
-    for (; full < hashes.size(); ++full) {
-      bool all = full == 0 ? Roots().contains(Key(hashes[0]))
-                           : parents_[Key(hashes[full])] == Key(hashes[full - 1]);
-      for (uint32_t rank = 0; rank < world_size; ++rank) {
-        all = all && stored_.contains(ContentOf(ns, hashes[full], 0, rank));
-      }
-      if (!all) break;
-    }
+    while (full < hashes.size() && FullAt(ns, hashes, full)) ++full;
     if (ns != 2) return full;
     for (uint32_t hit = full; hit > 0; --hit) {
       bool good = stored_.contains(ContentOf(ns, hashes[hit - 1], 2, 0));
@@ -197,6 +189,14 @@ class History {
       if (good) return hit;
     }
     return 0;
+  }
+  bool FullAt(uint32_t ns, const HashList& hashes, uint32_t i) {
+    bool all =
+        i == 0 ? Roots().contains(Key(hashes[0])) : parents_[Key(hashes[i])] == Key(hashes[i - 1]);
+    for (uint32_t rank = 0; rank < (ns == 1 ? 2u : 1u); ++rank) {
+      all = all && stored_.contains(ContentOf(ns, hashes[i], 0, rank));
+    }
+    return all;
   }
   const std::set<std::string>& Roots() {
     if (roots_.empty()) {
@@ -272,8 +272,8 @@ class History {
       targets[2].assign(count, wire::kNoBlock);
       targets[2].back() = Note(ContentOf(2, chain[note.blocks - 1], 2, 0));
     }
-    world_.SubmitLoad(rank.session, rank.registration, note.id, first, targets,
-                      Below(4) == 0 ? milliseconds(2) : Duration{});
+    world_.load_timeout = Below(4) == 0 ? milliseconds(2) : Duration{};
+    world_.SubmitLoad(rank.session, rank.registration, note.id, first, targets);
   }
 
   void ClearOne() {
@@ -314,35 +314,41 @@ class History {
   }
 
   void StepOnce() {
-    const uint32_t dice = Below(1000);
-    if (dice < 150) {
-      SaveSome();
-    } else if (dice < 450) {
-      for (uint32_t i = Below(4); i < 4; ++i) FinishOne(Errc::kOk);
-    } else if (dice < 465) {
-      FinishOne(Errc::kIo);
-    } else if (dice < 665) {
-      QuerySome();
-    } else if (dice < 765) {
-      LoadSome();
-    } else if (dice < 800 && !leases_.empty()) {
-      const wire::Release release{.leases = {leases_[Below(leases_.size())].id}};
-      world_.Apply(Release{ranks_[0].session, &release});
-    } else if (dice < 830) {
-      const Rank& rank = ranks_[Below(ranks_.size())];
-      world_.Apply(Cancel{rank.session, world_.last_request() - Below(20)});
-    } else if (dice < 832) {
-      ClearOne();
-    } else if (dice < 836) {
-      PurgeOne();
-    } else if (dice < 842) {
-      CloseOne();
-    } else if (dice < 852 && sessions_ < 6) {
-      OpenOne();
-    } else {
-      world_.Advance(microseconds(Below(exact_ ? 20 : 3000)));
-      world_.Apply(Tick{});
+    struct Choice {
+      uint32_t weight;
+      void (History::*what)();
+    };
+    static constexpr Choice kChoices[] = {
+        {150, &History::SaveSome},  {300, &History::FinishSome}, {15, &History::FailOne},
+        {200, &History::QuerySome}, {100, &History::LoadSome},   {35, &History::ReleaseOne},
+        {30, &History::CancelOne},  {2, &History::ClearOne},     {4, &History::PurgeOne},
+        {6, &History::CloseOne},    {10, &History::OpenAnother}, {148, &History::PassTime}};
+    uint32_t dice = Below(1000);
+    for (const Choice& choice : kChoices) {
+      if (dice < choice.weight) return (this->*choice.what)();
+      dice -= choice.weight;
     }
+    FAIL() << "the weights do not add up to 1000";
+  }
+  void FinishSome() {
+    for (uint32_t i = Below(4); i < 4; ++i) FinishOne(Errc::kOk);
+  }
+  void FailOne() { FinishOne(Errc::kIo); }
+  void ReleaseOne() {
+    if (leases_.empty()) return;
+    const wire::Release release{.leases = {leases_[Below(leases_.size())].id}};
+    world_.Apply(Release{ranks_[0].session, &release});
+  }
+  void CancelOne() {
+    const Rank& rank = ranks_[Below(ranks_.size())];
+    world_.Apply(Cancel{rank.session, world_.last_request() - Below(20)});
+  }
+  void OpenAnother() {
+    if (sessions_ < 6) OpenOne();
+  }
+  void PassTime() {
+    world_.Advance(microseconds(Below(exact_ ? 20 : 3000)));
+    world_.Apply(Tick{});
   }
 
   struct Use {

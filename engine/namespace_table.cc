@@ -4,6 +4,28 @@
 
 namespace headrace::engine {
 
+namespace {
+
+Status ValidateGroup(const wire::GroupSpec& group) {
+  if (group.kind > wire::GroupKind::kState) {
+    return Fail(Errc::kInvalid, "groups.kind must be full, window or state");
+  }
+  if (group.kind == wire::GroupKind::kWindow && group.window_blocks == 0) {
+    return Fail(Errc::kInvalid, "groups.window_blocks must be at least 1");
+  }
+  const wire::Layout& layout = group.layout;
+  if (layout.num_blocks == 0 || layout.segment_bytes == 0 || layout.segment_bytes > UINT32_MAX) {
+    return Fail(Errc::kInvalid, "groups.layout: num_blocks or segment_bytes is out of range");
+  }
+  if (layout.layer_offsets.empty() || layout.num_layers() > wire::kMaxLayers || layout.parts < 1 ||
+      layout.parts > 2) {
+    return Fail(Errc::kInvalid, "groups.layout: 1 to 4096 layers of 1 or 2 parts");
+  }
+  return {};
+}
+
+}  // namespace
+
 Status ValidateRegister(const wire::Register& spec) {
   if (spec.name_space.empty() || spec.name_space.size() > wire::kMaxNameBytes) {
     return Fail(Errc::kInvalid, "namespace must have 1 to 256 bytes");
@@ -16,20 +38,7 @@ Status ValidateRegister(const wire::Register& spec) {
     return Fail(Errc::kInvalid, "rank must be less than world_size");
   }
   if (spec.groups.size() > wire::kMaxGroups) return Fail(Errc::kInvalid, "groups: more than 16");
-  for (const auto& group : spec.groups) {
-    if (group.kind > wire::GroupKind::kState) {
-      return Fail(Errc::kInvalid, "groups.kind must be full, window or state");
-    }
-    if (group.kind == wire::GroupKind::kWindow && group.window_blocks == 0) {
-      return Fail(Errc::kInvalid, "groups.window_blocks must be at least 1");
-    }
-    const wire::Layout& layout = group.layout;
-    if (layout.num_blocks == 0 || layout.segment_bytes == 0 || layout.layer_offsets.empty() ||
-        layout.num_layers() > wire::kMaxLayers || layout.parts < 1 || layout.parts > 2 ||
-        layout.segment_bytes > UINT32_MAX) {
-      return Fail(Errc::kInvalid, "groups.layout is empty or out of range");
-    }
-  }
+  for (const auto& group : spec.groups) HR_RETURN_IF_ERROR(ValidateGroup(group));
   return {};
 }
 
@@ -79,6 +88,24 @@ PartShape ShapeOf(const wire::GroupSpec& group) {
   return {group.layout.num_layers(), group.layout.parts, group.layout.segment_bytes};
 }
 
+Status AgreesInGroups(const Namespace& ns, const wire::Register& spec) {
+  for (size_t g = 0; g < ns.groups.size(); ++g) {
+    if (ns.groups[g].kind != spec.groups[g].kind) {
+      return Fail(Errc::kExists, "groups.kind differs from the namespace's");
+    }
+    if (ns.groups[g].window_blocks != spec.groups[g].window_blocks) {
+      return Fail(Errc::kExists, "groups.window_blocks differs from the namespace's");
+    }
+    const PartShape& known = ns.shape(spec.rank, static_cast<uint32_t>(g));
+    if (known.layers != 0 && known != ShapeOf(spec.groups[g])) {
+      return Fail(Errc::kExists,
+                  "groups.layout (layers, parts, segment_bytes) differs from what "
+                  "this rank of the namespace registered");
+    }
+  }
+  return {};
+}
+
 // Everything that ranks must agree on.
 Status Agrees(const Namespace& ns, const wire::Register& spec) {
   if (spec.groups.empty()) {
@@ -97,21 +124,7 @@ Status Agrees(const Namespace& ns, const wire::Register& spec) {
   if (ns.groups.size() != spec.groups.size()) {
     return Fail(Errc::kExists, "groups: another number than the namespace's");
   }
-  for (size_t g = 0; g < ns.groups.size(); ++g) {
-    if (ns.groups[g].kind != spec.groups[g].kind) {
-      return Fail(Errc::kExists, "groups.kind differs from the namespace's");
-    }
-    if (ns.groups[g].window_blocks != spec.groups[g].window_blocks) {
-      return Fail(Errc::kExists, "groups.window_blocks differs from the namespace's");
-    }
-    const PartShape& known = ns.shape(spec.rank, static_cast<uint32_t>(g));
-    if (known.layers != 0 && known != ShapeOf(spec.groups[g])) {
-      return Fail(Errc::kExists,
-                  "groups.layout (layers, parts, segment_bytes) differs from what "
-                  "this rank of the namespace registered");
-    }
-  }
-  return {};
+  return AgreesInGroups(ns, spec);
 }
 
 }  // namespace

@@ -292,28 +292,43 @@ void PrefixQuery::CountPins(std::vector<uint32_t>* pins) const {
   }
 }
 
+// The block at position i of the list, kNone when it is not visible there or, in a closed
+// namespace, does not follow the one before.
+BlockIndex PrefixQuery::Follow(NamespaceId name_space, const BlockHash& hash, uint32_t position,
+                               BlockIndex before) const {
+  const Namespace& ns = (*p_.namespaces)[name_space];
+  const BlockIndex index = p_.cache->Find({name_space, ns.generation_low(), hash});
+  if (index == kNone) return kNone;
+  const Block& block = (*p_.cache)[index];
+  if (!block.visible() || block.depth != position) return kNone;
+  return ns.closed() && block.parent != before ? kNone : index;
+}
+
 // The judge: no bisection, no chain sums, no index marks.
 uint32_t PrefixQuery::LinearHit(NamespaceId name_space, const HashList& hashes) const {
   const Namespace& ns = (*p_.namespaces)[name_space];
-  const BlockCache& cache = *p_.cache;
+  if (!ns.closed() && ns.other_groups == 0) return 0;
   const uint32_t blocks = Cut(name_space, {.tail = hashes});
   std::vector<BlockIndex> found;
   for (uint32_t i = 0; i < blocks; ++i) {
-    const BlockIndex index = cache.Find({name_space, ns.generation_low(), hashes[i]});
-    const bool there = index != kNone && cache[index].visible() && cache[index].depth == i;
-    const bool follows = there && (i == 0 || cache[index].parent == found.back());
-    if (ns.closed() && !follows) break;
-    found.push_back(there ? index : kNone);
-  }
-  for (uint32_t hit = static_cast<uint32_t>(found.size()); hit > 0; --hit) {
-    bool satisfied = ns.closed() || ns.other_groups != 0;
-    for (uint32_t i = 0; i < hit && satisfied; ++i) {
-      const uint32_t present = found[i] == kNone ? 0 : cache.GroupsPresent(found[i]);
-      satisfied = (Required(ns, hit, i) & ~present) == 0;
+    found.push_back(Follow(name_space, hashes[i], i, i == 0 ? kNone : found.back()));
+    if (ns.closed() && found.back() == kNone) {
+      found.pop_back();
+      break;
     }
-    if (satisfied) return hit;
   }
-  return 0;
+  auto hit = static_cast<uint32_t>(found.size());
+  while (hit > 0 && !Satisfied(ns, found, hit)) --hit;
+  return hit;
+}
+
+bool PrefixQuery::Satisfied(const Namespace& ns, const std::vector<BlockIndex>& found,
+                            uint32_t candidate) const {
+  for (uint32_t i = 0; i < candidate; ++i) {
+    const uint32_t present = found[i] == kNone ? 0 : p_.cache->GroupsPresent(found[i]);
+    if ((Required(ns, candidate, i) & ~present) != 0) return false;
+  }
+  return true;
 }
 
 }  // namespace headrace::engine

@@ -94,6 +94,10 @@ class PrefixQuery {
   bool RunWalk(Running* running, const HashSpan& span, Hit* hit);
   bool WalkOne(Running* running, const HashSpan& span);
   uint32_t Required(const Namespace& ns, uint32_t candidate, uint32_t position) const;
+  BlockIndex Follow(NamespaceId name_space, const BlockHash& hash, uint32_t position,
+                    BlockIndex before) const;
+  bool Satisfied(const Namespace& ns, const std::vector<BlockIndex>& found,
+                 uint32_t candidate) const;
   uint32_t Lowest(const Namespace& ns, uint32_t candidate) const;
   void AnswerItem(Running* running, Hit hit);
   void Wait(Running running);

@@ -14,26 +14,29 @@ uint32_t PartsFrom(const wire::SaveChain& chain, uint32_t position) {
   return parts;
 }
 
-Status ValidateChain(const wire::SaveChain& chain, const Registration& registration,
-                     uint32_t block_tokens) {
+Status ValidateHashes(const wire::SaveChain& chain, uint32_t block_tokens) {
   const size_t count = chain.hashes.size();
-  if (chain.group >= registration.groups.size()) {
-    return Fail(Errc::kInvalid, "chains.group is not a group of the registration");
-  }
   if (count > wire::kMaxHashes) return Fail(Errc::kInvalid, "chains.hashes: more than 65536");
-  if (count > 0 &&
-      (chain.hashes.hash_bytes() == 0 || chain.hashes.hash_bytes() > BlockHash::kMaxBytes)) {
+  const uint8_t hash_bytes = chain.hashes.hash_bytes();
+  if (count > 0 && (hash_bytes == 0 || hash_bytes > BlockHash::kMaxBytes)) {
     return Fail(Errc::kInvalid, "chains.hashes: a hash has 1 to 32 bytes");
   }
-  if (chain.blocks.size() != count) {
-    return Fail(Errc::kInvalid, "chains.blocks must have one entry a hash");
+  if (!chain.tokens.empty() && chain.tokens.size() != count * block_tokens) {
+    return Fail(Errc::kInvalid, "chains.tokens must have block_tokens entries a hash");
   }
   if (chain.depth > kMaxDepth) return Fail(Errc::kInvalid, "chains.depth is out of range");
   if ((chain.depth == 0) != chain.parent.empty()) {
     return Fail(Errc::kInvalid, "chains.parent must be given exactly when depth is not 0");
   }
-  if (!chain.tokens.empty() && chain.tokens.size() != count * block_tokens) {
-    return Fail(Errc::kInvalid, "chains.tokens must have block_tokens entries a hash");
+  return {};
+}
+
+Status ValidateBlocks(const wire::SaveChain& chain, const Registration& registration) {
+  if (chain.group >= registration.groups.size()) {
+    return Fail(Errc::kInvalid, "chains.group is not a group of the registration");
+  }
+  if (chain.blocks.size() != chain.hashes.size()) {
+    return Fail(Errc::kInvalid, "chains.blocks must have one entry a hash");
   }
   const uint64_t num_blocks = registration.groups[chain.group].num_blocks;
   for (const uint32_t block : chain.blocks) {
@@ -52,7 +55,8 @@ Status SaveWorker::Validate(const wire::Save& save, const Registration& registra
   }
   const Namespace& ns = (*p_.namespaces)[registration.name_space];
   for (const auto& chain : save.chains) {
-    HR_RETURN_IF_ERROR(ValidateChain(chain, registration, ns.block_tokens));
+    HR_RETURN_IF_ERROR(ValidateHashes(chain, ns.block_tokens));
+    HR_RETURN_IF_ERROR(ValidateBlocks(chain, registration));
   }
   return {};
 }

@@ -184,6 +184,22 @@ void Slab::Unlist(PageIndex* head, PageIndex index) {
   page.prev = page.next = kNone;
 }
 
+// One page of a class; returns the bytes in use.
+uint64_t Slab::CheckUsedPage(PageIndex index) const {
+  const Page& page = pages_[index];
+  const Class& cls = classes_[page.size_class];
+  HR_CHECK(meta_->pages()[index].slot_bytes == cls.slot_bytes && page.used > 0);
+  HR_CHECK(page.listed == (HasFree(page) && !page.draining) && page.touched <= cls.slots);
+  uint32_t used = 0, free = 0;
+  for (uint32_t i = 0; i < page.touched; ++i) {
+    const bool taken = records_[first_slot(index) + i].use != SlotUse::kFree;
+    (taken ? used : free) += 1;
+  }
+  for (SlotIndex s = page.free_head; s != kNone; s = records_[s].next) --free;
+  HR_CHECK(used == page.used && free == 0);
+  return used * cls.slot_bytes;
+}
+
 void Slab::CheckPages() const {
   uint64_t used_bytes = 0, ready_bytes = 0;
   uint32_t empty = 0;
@@ -191,22 +207,12 @@ void Slab::CheckPages() const {
     const Page& page = pages_[p];
     ready_bytes += page.ready ? page_bytes_ : 0;
     HR_CHECK(meta_->pages()[p].ready == (page.ready ? 1u : 0u));
-    if (page.size_class == kNone) {
-      HR_CHECK(page.used == 0 && page.listed == page.ready && meta_->pages()[p].slot_bytes == 0);
-      empty += page.ready ? 1 : 0;
+    if (page.size_class != kNone) {
+      used_bytes += CheckUsedPage(p);
       continue;
     }
-    const Class& cls = classes_[page.size_class];
-    HR_CHECK(meta_->pages()[p].slot_bytes == cls.slot_bytes && page.used > 0);
-    HR_CHECK(page.listed == (HasFree(page) && !page.draining));
-    uint32_t used = 0, free = 0;
-    for (uint32_t i = 0; i < page.touched; ++i) {
-      const bool taken = records_[first_slot(p) + i].use != SlotUse::kFree;
-      (taken ? used : free) += 1;
-    }
-    for (SlotIndex s = page.free_head; s != kNone; s = records_[s].next) --free;
-    HR_CHECK(used == page.used && free == 0 && page.touched <= cls.slots);
-    used_bytes += used * cls.slot_bytes;
+    HR_CHECK(page.used == 0 && page.listed == page.ready && meta_->pages()[p].slot_bytes == 0);
+    empty += page.ready ? 1 : 0;
   }
   HR_CHECK(used_bytes == stats_->used_bytes && ready_bytes == stats_->ready_bytes);
   HR_CHECK(empty == empty_pages_);

@@ -101,6 +101,7 @@ class Slab {
     PageIndex with_room = kNone;
   };
 
+  uint64_t CheckUsedPage(PageIndex index) const;
   bool TakePage(SizeClass size_class, uint32_t numa_node);
   void List(PageIndex* head, PageIndex page);
   void Unlist(PageIndex* head, PageIndex page);

@@ -90,7 +90,9 @@ struct SaveSpec {
 class World {
  public:
   explicit World(const WorldOptions& options = {}) {
-    PoolShape shape{.page_bytes = options.page_bytes, .min_slot_bytes = options.min_slot_bytes};
+    PoolShape shape;
+    shape.page_bytes = options.page_bytes;
+    shape.min_slot_bytes = options.min_slot_bytes;
     shape.max_namespaces = 64;
     if (options.pages > 0) shape.regions = {{options.pages * options.page_bytes, 0}};
     memory_.resize(shape.MetaBytes());
@@ -227,13 +229,14 @@ class World {
     return Ask(session, registration, hashes).hit_blocks;
   }
 
+  // With `load_timeout` as its deadline.
   RequestId SubmitLoad(SessionId session, uint32_t registration, uint64_t lease, uint32_t first,
-                       std::vector<std::vector<uint32_t>> targets, Duration timeout = {}) {
+                       std::vector<std::vector<uint32_t>> targets) {
     wire::Load load{.registration = registration, .lease = lease, .first = first};
     for (const auto& blocks : targets) {
       load.count = std::max(load.count, static_cast<uint32_t>(blocks.size()));
     }
-    load.deadline = Deadline(timeout);
+    load.deadline = Deadline(load_timeout);
     load.blocks_by_group = std::move(targets);
     Apply(engine::Load{session, ++last_request_, &load});
     return last_request_;
@@ -271,6 +274,8 @@ class World {
     return {};
   }
   Errc CodeOf(SessionId session, RequestId request) { return Answer(session, request).error.code; }
+
+  Duration load_timeout{};  // 0: none
 
   Engine& engine() { return *engine_; }
   const Stats& stats() const { return engine_->stats(); }

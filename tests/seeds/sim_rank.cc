@@ -170,7 +170,8 @@ uint64_t SimRank::Track(wire::Request body, Submission submission) {
 void SimRank::Load(const std::vector<wire::BlockHash>& chain, uint64_t lease, uint32_t first,
                    uint32_t count, std::function<void(bool)> done) {
   auto blocks = Take(count);
-  auto gate = blocks ? TakeGate() : std::nullopt;
+  std::optional<uint32_t> gate;
+  if (blocks) gate = TakeGate();
   if (!registered() || !gate) {
     if (blocks) Give(*blocks);
     return done(false);
@@ -197,7 +198,8 @@ void SimRank::Load(const std::vector<wire::BlockHash>& chain, uint64_t lease, ui
 void SimRank::Save(const std::vector<wire::BlockHash>& chain, uint32_t first, uint32_t count,
                    std::function<void()> done) {
   auto blocks = Take(count);
-  auto gate = blocks ? TakeGate() : std::nullopt;
+  std::optional<uint32_t> gate;
+  if (blocks) gate = TakeGate();
   if (!registered() || !gate || count == 0) {
     if (blocks) Give(*blocks);
     if (gate) gate_taken_[*gate] = false;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -175,6 +176,7 @@ class HeadraceServer:
     def __exit__(self, *_: object) -> None:
         if self.program is not None:
             self.program.end()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 @dataclass

@@ -29,9 +29,10 @@ namespace {
 constexpr Duration kYoung = seconds(1);
 constexpr Duration kFirstPause = milliseconds(10);
 constexpr Duration kLongestPause = seconds(5);
-// A job that is not answered this long after its deadline has a mover that does not run; it is
-// killed, because only its end is a fence.
-constexpr Duration kStuck = seconds(1);
+// A job that is not answered this long after its deadline has a mover that does not run (stopped,
+// or stuck in the kernel); it is killed, because only its end is a fence. Long enough that a
+// starved machine is not mistaken for one.
+constexpr Duration kStuck = seconds(4);
 constexpr Duration kWatchEvery = milliseconds(500);
 // Control messages that a mover has not read. More are only piled up by one that does not run.
 constexpr size_t kMaxOutgoing = 65536;
@@ -325,7 +326,8 @@ void ProcessMover::KillIfStuck() {
     return;
   }
   const Time deadline = tickets_.EarliestDeadline();
-  if (deadline == Time{} || MonotonicNow() < deadline + kStuck) return;
+  if (deadline == Time{}) return;
+  if (MonotonicNow() < std::max(deadline, child_.started()) + kStuck) return;
   HR_WARN("mover process {} does not answer after its deadline: killed", child_.pid());
   child_.Kill();
 }
