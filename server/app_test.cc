@@ -21,7 +21,7 @@
 
 #include "base/fd.h"
 #include "base/time.h"
-#include "server_path.h"
+#include "server/server_path.h"
 #include "wire/control.h"
 
 namespace headrace::server {

@@ -110,8 +110,8 @@ def seeds(run):
 
 def sanitizer_build(run, name, sanitize):
     directory = ROOT / f"build-{name}"
-    options = {"buildtype": "debugoptimized", "b_sanitize": sanitize, "b_lundef": "false",
-               "tests": "enabled", "bench": "disabled", "optimization": "1",
+    options = {"debug": "true", "optimization": "1", "b_sanitize": sanitize, "b_lundef": "false",
+               "tests": "enabled", "bench": "disabled",
                "werror": "false",  # g++ 12 warns of what is not there when it instruments
                "cpp_args": "-g1"}  # lines in a trace; whole debug information doubles the build
     build.configure(directory, options, runner=run.must)

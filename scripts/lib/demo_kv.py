@@ -24,6 +24,7 @@ SPARE_BLOCKS = 32  # of the second process's buffer: nothing may be written ther
 NAME_SPACE = "demo/llama-3.1-8b/bf16/k-first"
 READY_SECONDS = 30
 TRANSFER_SECONDS = 60
+CALL_SECONDS = 1.0  # an engine's is 5 ms, and no answer is a miss; the demo shall not miss
 
 
 def layout(num_blocks):
@@ -56,7 +57,8 @@ def connect(num_blocks):
     """A client with a registered buffer of `num_blocks` blocks."""
     shape = layout(num_blocks)
     memory = headrace.SharedBuffer(num_blocks * BLOCK_BYTES)
-    client = headrace.Client(program="headrace-demo", transfer_timeout=TRANSFER_SECONDS)
+    client = headrace.Client(program="headrace-demo", transfer_timeout=TRANSFER_SECONDS,
+                             call_timeout=CALL_SECONDS)
     ready = client.register(
         NAME_SPACE, block_tokens=BLOCK_TOKENS, buffers=[memory.buffer()],
         groups=[headrace.Group(shape)], wait=READY_SECONDS)
