@@ -115,7 +115,7 @@ Result<std::unique_ptr<transport::Mover>> MakeMover(const ServerOptions& options
                   mover.error());
   }
   for (const auto& region : pool.regions) {
-    const Status added = (*mover)->AddRegion(region.fd.get(), region.mapping.size());
+    const Status added = (*mover)->AddRegion(region);
     if (!added) {
       return Refuse(message, fmt::format("--pool-size: {}", added.error().what), added.error());
     }

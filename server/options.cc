@@ -187,7 +187,7 @@ Status CheckLimits(const ServerOptions& options, std::string* message) {
     return Refuse(message, "--max-output: must be more than 0; write for example 32mb");
   }
   if (options.copy.mover_chunk_bytes < kSlotUnit) {
-    return Refuse(message, "--mover-chunk: must be 4kb or more; write for example 256kb");
+    return Refuse(message, "--mover-chunk: must be 4kb or more; write for example 1mb");
   }
   if (options.engine.low_water > options.engine.high_water) {
     return Refuse(message, "--low-water: must not be above --high-water");

@@ -78,7 +78,7 @@ class FakeLoop final : public Loop {
 // Remembers what it was told; the test decides when jobs end.
 class FakeMover final : public transport::Mover {
  public:
-  Status AddRegion(int, uint64_t) override { return {}; }
+  Status AddRegion(const transport::SharedRegion&) override { return {}; }
   Status AddBuffer(wire::BufferId id, const transport::BufferSource& source,
                    const wire::Layout&) override {
     if (fail_at == static_cast<int>(added.size())) return Fail(Errc::kIo, "cannot map", ENOMEM);

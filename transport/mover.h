@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "base/fd.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "transport/memory.h"
 #include "wire/copy.h"
 #include "wire/layout.h"
 
@@ -47,22 +47,24 @@ struct MoverStats {
 
 struct MoverOptions {
   uint32_t threads = 1;
-  uint32_t ring_blocks = 16384;       // capacity of the command ring, in blocks
-  uint64_t chunk_bytes = 256u << 10;  // a gate and a cancel are looked at once a chunk
-  std::string program;                // of the mover process; empty: threads
+  uint32_t ring_blocks = 16384;     // capacity of the command ring, in blocks
+  uint64_t chunk_bytes = 1u << 20;  // a gate and a cancel are looked at once a chunk: 60 us
+  std::string program;              // of the mover process; empty: threads
 };
 
 class Mover {
  public:
   virtual ~Mover() = default;
 
-  // The pool's regions, in order of their numbers; each before the first job that names it.
-  virtual Status AddRegion(int fd, uint64_t bytes) = 0;
+  // The pool's regions, in order of their numbers; each before the first job that names it. Its
+  // mapping must outlive the mover, and be backed (Populate) where jobs lead.
+  virtual Status AddRegion(const SharedRegion& region) = 0;
 
   // Maps a buffer and remembers its layout under `id`. Descriptors are duplicated. Fails when the
   // file is shorter than the source says, is no memory, or the layout does not fit it.
   virtual Status AddBuffer(wire::BufferId id, const BufferSource& source,
                            const wire::Layout& layout) = 0;
+  // Nothing of it is written to any more; it is unmapped a little later, by another thread.
   // REQUIRES: no job of this buffer is unanswered.
   virtual void DropBuffer(wire::BufferId id) = 0;
 

@@ -138,7 +138,7 @@ TEST_P(MoverTest, UsesEveryRegion) {
   StartMover();
   auto second = CreateRegion("test-second", 1u << 20, HugePages::kOff);
   ASSERT_TRUE(second);
-  ASSERT_TRUE(mover_->AddRegion(second->fd.get(), 1u << 20));
+  ASSERT_TRUE(mover_->AddRegion(*second));
   TestBuffer buffer(8 * 4096);
   buffer.FillPattern(4);
   ASSERT_TRUE(Add(1, buffer, PlainLayout(8, 4096)));

@@ -9,17 +9,18 @@ import time
 import pytest
 from harness import ROOT, chain_of, packed_layout, process_fds, process_maps, wait_for
 
-LAYOUT = packed_layout(256, layers=8, segment=256 << 10)  # 2 MiB a block
+LAYOUT = packed_layout(512, layers=8, segment=256 << 10)  # 512 blocks of 2 MiB: 1 GiB
 
 VICTIM = """
 import sys
 sys.path.insert(0, {tests!r})
 from harness import *
-layout = packed_layout(256, layers=8, segment=256 << 10)
+layout = packed_layout(512, layers=8, segment=256 << 10)
 engine = Engine({endpoint!r}, layout, instance="victim")
-hashes = chain_of("victim", 256)
+engine.wipe()  # all of its memory is there, and has to be taken apart
+hashes = chain_of("victim", 512)
 if {mode!r} == "save":
-    running = engine.client.save([Chain(hashes, list(range(256)))])
+    running = engine.client.save([Chain(hashes, list(range(512)))])
 else:
     answer = engine.lease(chain_of("ready", 200))
     assert answer.hit_blocks == 200, answer
@@ -34,7 +35,7 @@ time.sleep(60)
 @pytest.mark.parametrize("mover", ["thread", "process"])
 @pytest.mark.parametrize("mode", ["save", "load"])
 def test_kill_9_of_a_client_in_mid_copy(start_server, start_engine, mode, mover):
-    server = start_server("--mover", mover, pool="1gb")
+    server = start_server("--mover", mover, pool="2gb")
     server.wait_full_pool()
     other = start_engine(server.endpoint, packed_layout(64), instance="other", name_space="other")
     hashes = chain_of("other", 32)
@@ -50,13 +51,18 @@ def test_kill_9_of_a_client_in_mid_copy(start_server, start_engine, mode, mover)
     assert victim.stdout.readline().strip() == "running"
     victim.send_signal(signal.SIGKILL)
     killed = time.monotonic()
-    victim.wait(5)
 
-    wait_for(lambda: server.metric("headrace_sessions") == 1, 1, "the session is gone in a second")
+    def left() -> float:
+        return killed + 1 - time.monotonic()
+
+    wait_for(lambda: server.metric("headrace_sessions") == 1, left(), "the session is gone")
     assert server.metric("headrace_leases") == 0
     assert server.metric("headrace_copies_in_flight") == 0
-    wait_for(lambda: process_maps(server.process.pid, "headrace-buffer") == before, 1, "no mapping")
-    assert time.monotonic() - killed < 1.5
+    wait_for(
+        lambda: process_maps(server.process.pid, "headrace-buffer") == before, left(), "no mapping"
+    )
+    victim.wait(5)
+    print(f"gone {time.monotonic() - killed:.3f} s after the kill")
     assert not any("victim" in i["instance"] for i in server.json("/instances")["instances"])
 
     other.wipe()
@@ -64,8 +70,8 @@ def test_kill_9_of_a_client_in_mid_copy(start_server, start_engine, mode, mover)
     assert all(other.holds(32 + i, h) for i, h in enumerate(hashes))
     # What it had saved in full is there, what it had not is not.
     reader = start_engine(server.endpoint, LAYOUT, instance="reader")
-    hit = reader.hit(chain_of("victim", 256))
-    assert hit <= 256 and (mode == "save" or hit == 0)
+    hit = reader.hit(chain_of("victim", 512))
+    assert hit <= 512 and (mode == "save" or hit == 0)
 
 
 def test_the_killed_mover_process_is_replaced_and_no_save_is_half_there(start_server, start_engine):

@@ -99,8 +99,16 @@ Result<BufferImport> MakeImport(wire::BufferId id, const BufferSource& source,
 Result<std::unique_ptr<TouchedMapping>> TouchedMapping::Map(int fd, uint64_t offset,
                                                             uint64_t bytes) {
   HR_TRY(auto mapping, Mapping::Map(fd, offset, bytes));
-  const uint64_t pieces = (bytes + kPiece - 1) / kPiece;
-  return std::unique_ptr<TouchedMapping>(new TouchedMapping(std::move(mapping), pieces));
+  auto touched = std::unique_ptr<TouchedMapping>(new TouchedMapping(mapping.data(), bytes));
+  touched->own_ = std::move(mapping);
+  return touched;
+}
+
+std::unique_ptr<TouchedMapping> TouchedMapping::Borrow(const Mapping& mapping) {
+  auto touched =
+      std::unique_ptr<TouchedMapping>(new TouchedMapping(mapping.data(), mapping.size()));
+  for (auto& piece : touched->touched_) piece.store(true, std::memory_order_relaxed);
+  return touched;
 }
 
 void TouchedMapping::Touch(uint64_t piece) {
@@ -114,9 +122,9 @@ void TouchedMapping::Touch(uint64_t piece) {
   (void)::madvise(reinterpret_cast<void*>(start), end - start, MADV_POPULATE_READ);
 }
 
-Result<std::shared_ptr<Buffer>> Buffer::Open(BufferImport import) {
+Result<std::unique_ptr<Buffer>> Buffer::Open(BufferImport import) {
   HR_RETURN_IF_ERROR(wire::ValidateLayout(import.layout, import.bytes));
-  auto buffer = std::make_shared<Buffer>();
+  auto buffer = std::make_unique<Buffer>();
   if (import.file.valid()) {
     HR_TRY(buffer->memory_, TouchedMapping::Map(import.file.get(), import.offset, import.bytes));
   } else {

@@ -48,6 +48,9 @@ Result<BufferImport> MakeImport(wire::BufferId id, const BufferSource& source,
 class TouchedMapping {
  public:
   static Result<std::unique_ptr<TouchedMapping>> Map(int fd, uint64_t offset, uint64_t bytes);
+  // A mapping whose pages are backed through itself before a copy touches them: there is nothing to
+  // prepare. It must outlive this object.
+  static std::unique_ptr<TouchedMapping> Borrow(const Mapping& mapping);
 
   // Before a copy touches [offset, offset + bytes).
   void Prepare(uint64_t offset, uint64_t bytes) {
@@ -55,16 +58,18 @@ class TouchedMapping {
       if (!touched_[piece].load(std::memory_order_relaxed)) Touch(piece);
     }
   }
-  uint8_t* data() const { return mapping_.data(); }
-  uint64_t size() const { return mapping_.size(); }
+  uint8_t* data() const { return data_; }
+  uint64_t size() const { return size_; }
 
  private:
   static constexpr uint64_t kPiece = 2u << 20;
-  TouchedMapping(Mapping mapping, uint64_t pieces)
-      : mapping_(std::move(mapping)), touched_(pieces) {}
+  TouchedMapping(uint8_t* data, uint64_t size)
+      : data_(data), size_(size), touched_((size + kPiece - 1) / kPiece) {}
   void Touch(uint64_t piece);
 
-  Mapping mapping_;
+  uint8_t* const data_;
+  const uint64_t size_;
+  Mapping own_;  // none when borrowed
   std::vector<std::atomic<bool>> touched_;
 };
 
@@ -79,7 +84,7 @@ struct Run {
 class Buffer {
  public:
   // The import's session descriptor stays open as long as this object.
-  static Result<std::shared_ptr<Buffer>> Open(BufferImport import);
+  static Result<std::unique_ptr<Buffer>> Open(BufferImport import);
 
   // Runs of block 0, with slot-relative offsets; block b is b * block_stride further.
   struct BlockRun {

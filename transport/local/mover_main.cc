@@ -54,10 +54,15 @@ void AddBuffer(ReceivedControl received, Workers* workers) {
           ErrcName(buffer.error().code));
 }
 
+Status AddRegion(const ReceivedControl& received, Workers* workers) {
+  HR_TRY(auto region, TouchedMapping::Map(received.fds[0].get(), 0, received.message.bytes));
+  return workers->AddRegion(std::move(region));
+}
+
 Status Carry(ReceivedControl received, Workers* workers) {
   switch (received.message.kind) {
     case ControlKind::kAddRegion:
-      return workers->AddRegion(received.fds[0].get(), received.message.bytes);
+      return AddRegion(received, workers);
     case ControlKind::kAddBuffer:
       AddBuffer(std::move(received), workers);
       return {};

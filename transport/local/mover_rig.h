@@ -81,7 +81,7 @@ class MoverTest : public testing::TestWithParam<Form> {
     auto pool = CreateRegion("test-pool", kPoolBytes, HugePages::kOff);
     ASSERT_TRUE(pool);
     pool_ = std::move(*pool);
-    ASSERT_TRUE(mover_->AddRegion(pool_.fd.get(), kPoolBytes));
+    ASSERT_TRUE(mover_->AddRegion(pool_));
   }
 
   Status Add(wire::BufferId id, const TestBuffer& buffer, const wire::Layout& layout,

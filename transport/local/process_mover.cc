@@ -68,7 +68,7 @@ class ProcessMover : public Mover {
 
   Status Open();
 
-  Status AddRegion(int fd, uint64_t bytes) override;
+  Status AddRegion(const SharedRegion& region) override;
   Status AddBuffer(wire::BufferId id, const BufferSource& source,
                    const wire::Layout& layout) override;
   void DropBuffer(wire::BufferId id) override;
@@ -203,9 +203,9 @@ Status ProcessMover::Send(const Outgoing& outgoing) {
   return SendControl(child_.socket(), message);
 }
 
-Status ProcessMover::AddRegion(int fd, uint64_t bytes) {
-  HR_RETURN_IF_ERROR(Mapping::Map(fd, 0, bytes));
-  Fd own(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+Status ProcessMover::AddRegion(const SharedRegion& region) {
+  const uint64_t bytes = region.mapping.size();
+  Fd own(::fcntl(region.fd.get(), F_DUPFD_CLOEXEC, 3));
   if (!own.valid()) return Fail(Errc::kIo, "duplicating a pool region's descriptor", errno);
   regions_.push_back({std::move(own), bytes});
   tickets_.AddRegion(bytes);

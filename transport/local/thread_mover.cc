@@ -23,9 +23,9 @@ class ThreadMover : public Mover {
     workers_.Start(threads_);
   }
 
-  Status AddRegion(int fd, uint64_t bytes) override {
-    HR_RETURN_IF_ERROR(workers_.AddRegion(fd, bytes));
-    tickets_.AddRegion(bytes);
+  Status AddRegion(const SharedRegion& region) override {
+    HR_RETURN_IF_ERROR(workers_.AddRegion(TouchedMapping::Borrow(region.mapping)));
+    tickets_.AddRegion(region.mapping.size());
     return {};
   }
 

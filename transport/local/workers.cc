@@ -59,26 +59,22 @@ void Workers::Stop() {
   threads_.clear();
 }
 
-Status Workers::AddRegion(int fd, uint64_t bytes) {
-  HR_TRY(auto mapping, TouchedMapping::Map(fd, 0, bytes));
+Status Workers::AddRegion(std::unique_ptr<TouchedMapping> region) {
   std::lock_guard lock(mutex_);
   if (num_regions_ == kMaxRegions) return Fail(Errc::kLimit, "more than 4096 pool regions");
-  regions_[num_regions_++] = std::move(mapping);
+  regions_[num_regions_++] = std::move(region);
   return {};
 }
 
-void Workers::AddBuffer(wire::BufferId id, std::shared_ptr<Buffer> buffer) {
+void Workers::AddBuffer(wire::BufferId id, std::unique_ptr<Buffer> buffer) {
+  auto shared = reaper_.Adopt(std::move(buffer));
   std::lock_guard lock(mutex_);
-  buffers_[id] = std::move(buffer);
+  buffers_[id] = std::move(shared);
 }
 
 void Workers::DropBuffer(wire::BufferId id) {
-  std::shared_ptr<Buffer> last;  // unmapped after the lock was given back
   std::lock_guard lock(mutex_);
-  const auto found = buffers_.find(id);
-  if (found == buffers_.end()) return;
-  last = std::move(found->second);
-  buffers_.erase(found);
+  buffers_.erase(id);
 }
 
 void Workers::AdvanceControl(uint64_t seq) {

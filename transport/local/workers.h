@@ -21,6 +21,7 @@
 #include "base/time.h"
 #include "transport/local/buffer.h"
 #include "transport/local/channel.h"
+#include "transport/local/reaper.h"
 #include "wire/copy.h"
 
 namespace headrace::transport {
@@ -41,8 +42,9 @@ class Workers {
   void Stop();
 
   // Control side: one thread, beside the copying ones.
-  Status AddRegion(int fd, uint64_t bytes);
-  void AddBuffer(wire::BufferId id, std::shared_ptr<Buffer> buffer);
+  Status AddRegion(std::unique_ptr<TouchedMapping> region);
+  void AddBuffer(wire::BufferId id, std::unique_ptr<Buffer> buffer);
+  // Takes no time: what the buffer maps is taken apart by another thread.
   void DropBuffer(wire::BufferId id);
   // Messages up to `seq` have been carried out: jobs that waited for them may start.
   void AdvanceControl(uint64_t seq);
@@ -91,6 +93,7 @@ class Workers {
   // Set once.
   Channel* const channel_;
   const uint64_t chunk_bytes_;
+  Reaper reaper_;  // outlives every buffer below
   std::vector<std::thread> threads_;
 
   // Written by the control side before jobs that name them; entries never change.
