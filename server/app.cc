@@ -18,6 +18,7 @@
 #include "base/version.h"
 #include "engine/eviction_policy.h"
 #include "server/core.h"
+#include "server/core_thread.h"
 #include "server/device.h"
 #include "server/growth.h"
 #include "server/heir.h"
@@ -32,6 +33,8 @@ namespace headrace::server {
 namespace {
 
 constexpr const char* kMoverProgram = "headrace-mover";
+// Longer than nearly all turns of the core, far shorter than what others get (3 ms).
+constexpr Duration kCoreTurn = microseconds(100);
 constexpr uint64_t kLargePool = 256ull << 20;  // takes the kernel long to unmap
 
 uint64_t RandomWord() {
@@ -239,6 +242,10 @@ Status Serve(const ServerOptions& options, Server* server, StopSignals* signals,
   LogStart(options, *server);
   server->sockets.http->Start();
   server->growth->Start();
+  if (const Status asked = AskForShortTurns(kCoreTurn); !asked) {
+    HR_WARN("{}: {}; on a busy machine answers come later", asked.error().what,
+            std::strerror(asked.error().os));
+  }
   loop->Run();
   return {};
 }
