@@ -29,6 +29,7 @@ class ChainSum {
     uint32_t words[4];
   };
   Lanes KeyAt(uint32_t position) const;
+  uint64_t TermsOf32(const uint8_t* at, uint32_t count, uint32_t position) const;
 
   Lanes key_;   // at position 0
   Lanes step_;  // from one position to the next

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "engine/test_world.h"
 
 namespace headrace::engine {
@@ -15,6 +17,33 @@ TEST(ChainSum, OfAListIsTheSumOfItsTerms) {
   EXPECT_EQ(sum.Terms(chain.list(), 0, 0, 50), total);
   EXPECT_EQ(sum.Terms(chain.list(), 0, 0, 20) + sum.Terms(chain.list(), 0, 20, 50), total);
   EXPECT_EQ(sum.Terms(chain.part(20, 30), 20, 0, 30), sum.Terms(chain.list(), 0, 20, 50));
+}
+
+TEST(ChainSum, OfAListOfAnyLengthAtAnyPlaceIsTheSumOfItsTerms) {
+  const ChainSum sum(5);
+  const Chain chain(1, 70);
+  for (const uint32_t offset : {0u, 1u, 4095u, (1u << 30) - 1}) {
+    uint64_t total = 0;
+    for (uint32_t count = 0; count <= 70; ++count) {
+      EXPECT_EQ(sum.Terms(chain.list(), offset, 0, count), total) << offset << " " << count;
+      if (count < 70) total += sum.Term(chain[count], offset + count);
+    }
+  }
+}
+
+// Hashes that change places anywhere, also between parts that are summed side by side.
+TEST(ChainSum, TellsTheOrderOfALongList) {
+  const ChainSum sum(5);
+  const Chain chain(1, 64);
+  const uint64_t whole = sum.Terms(chain.list(), 0, 0, 64);
+  for (uint32_t a = 0; a < 64; ++a) {
+    for (uint32_t b = 0; b < a; ++b) {
+      Chain other = chain;
+      uint8_t* bytes = other.bytes().data();
+      std::swap_ranges(bytes + a * 32, bytes + a * 32 + 32, bytes + b * 32);
+      EXPECT_NE(sum.Terms(other.list(), 0, 0, 64), whole) << a << " " << b;
+    }
+  }
 }
 
 TEST(ChainSum, WorksForHashesOfAnySize) {

@@ -56,13 +56,6 @@ struct BlockRemoved {
   RemoveReason reason{};
 };
 
-// Every block of the namespace's earlier generations is gone, at once: no BlockRemoved follows for
-// them, so that a block stored again under the new generation is never taken for removed.
-struct NamespaceCleared {
-  NamespaceId name_space = 0;
-  uint64_t generation = 0;
-};
-
 struct Effects {
   std::vector<Reply> replies;
   std::vector<CopyJob> copies;
@@ -71,7 +64,6 @@ struct Effects {
   std::vector<SessionGone> gone;
   std::vector<BlockStored> stored;
   std::vector<BlockRemoved> removed;
-  std::vector<NamespaceCleared> cleared;  // carried out before stored and removed
 
   void Clear();  // keeps capacity
 };

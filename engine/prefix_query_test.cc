@@ -1,5 +1,7 @@
 #include "engine/prefix_query.h"
 
+#include <algorithm>
+
 #include "engine/test_world.h"
 
 namespace headrace::engine {
@@ -61,6 +63,20 @@ TEST(PrefixQuery, CutsAListThatIsNoChainWhereItBreaks) {
     list.bytes()[broken * 32 + 31] ^= 1;
     EXPECT_EQ(p.Hit(list.list()), broken);
     EXPECT_EQ(p.world.engine().LinearHit(0, list.list()), broken);
+  }
+}
+
+TEST(PrefixQuery, CutsAListWhoseBlocksChangedPlacesAtTheFirstOfThem) {
+  Plain p;
+  const Chain chain(1, 48);
+  p.world.SaveAll(p.session, p.rank, chain);
+  for (uint32_t first = 0; first < 47; ++first) {
+    for (uint32_t second = first + 1; second < 48; ++second) {
+      Chain list = chain;
+      uint8_t* bytes = list.bytes().data();
+      std::swap_ranges(bytes + first * 32, bytes + first * 32 + 32, bytes + second * 32);
+      EXPECT_EQ(p.Hit(list.list()), first) << second;
+    }
   }
 }
 

@@ -311,10 +311,6 @@ void SimServer::Apply(const engine::Command& command) {
 }
 
 void SimServer::Carry(engine::Effects* effects) {
-  for (const auto& cleared : effects->cleared) {
-    std::erase_if(index_,
-                  [&](const auto& entry) { return entry.first.first == cleared.name_space; });
-  }
   for (const auto& stored : effects->stored) {
     const IndexKey key{stored.name_space, Packed(stored.hash)};
     HR_CHECK(index_.emplace(key, Indexed{stored.parent, stored.depth}).second);
