@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <random>
@@ -160,15 +161,18 @@ void RunRoundTrips(const std::string& server_program) {
   ServerProcess server(server_program, 64ull << 20, {});
   auto client = server.Connect("bench-rtt");
   HR_CHECK(client->Register(SchedulerOf("bench"), seconds(5)).has_value());
-  std::vector<double> mine, raw;
+  std::vector<double> mine, raw, alone;
+  // Alone, the echo's two ends settle on one processor, where it is fastest; in turns with others
+  // it may have to wake a sleeping one. The better of its two medians is the reference.
+  for (int i = 0; i < kTrips; ++i) alone.push_back(echo.Trip());
   for (int i = 0; i < kTrips; ++i) {
     mine.push_back(QueryTrip(client.get()));
     raw.push_back(echo.Trip());
   }
-  const double p50 = Median(mine);
-  Print({"engine.rtt.p50", p50, "us", 2 * Median(raw), 0, 0, kTrips, Spread(mine),
+  const double reference = std::min(Median(raw), Median(alone));
+  Print({"engine.rtt.p50", Median(mine), "us", 2 * reference, 0, 0, kTrips, Spread(mine),
          "query of one hash through client and server, in turns with a raw echo of 64 bytes; limit "
-         "is twice the echo's median"});
+         "is twice the echo's median, in turns or alone, whichever is better"});
   RunBusy(client.get());
 }
 

@@ -4,11 +4,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <map>
 
 #include "bench/report.h"
 
@@ -78,6 +81,26 @@ std::unique_ptr<client::Client> ServerProcess::Connect(const std::string& instan
   auto client = client::Client::Create(options);
   HR_CHECK(client.has_value());
   return std::move(*client);
+}
+
+std::vector<transport::Mapping> ServerProcess::MapPool() const {
+  const std::filesystem::path fds = "/proc/" + std::to_string(pid_) + "/fd";
+  std::map<std::string, transport::Mapping> by_name;
+  for (const auto& entry : std::filesystem::directory_iterator(fds)) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (target.find("memfd:headrace-pool-") == std::string::npos) continue;
+    Fd fd(open(entry.path().c_str(), O_RDWR | O_CLOEXEC));
+    struct stat info{};
+    if (!fd.valid() || fstat(fd.get(), &info) != 0) Die("the server's pool cannot be opened");
+    auto mapping = transport::Mapping::Map(fd.get(), 0, static_cast<uint64_t>(info.st_size));
+    HR_CHECK(mapping.has_value());
+    by_name[target] = std::move(*mapping);
+  }
+  std::vector<transport::Mapping> regions;
+  for (auto& [name, mapping] : by_name) regions.push_back(std::move(mapping));
+  if (regions.empty()) Die("the server's pool was not found in " + fds.string());
+  return regions;
 }
 
 }  // namespace headrace::bench

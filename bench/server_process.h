@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "client/client.h"
+#include "transport/memory.h"
 
 namespace headrace::bench {
 
@@ -20,6 +21,9 @@ class ServerProcess {
 
   std::unique_ptr<client::Client> Connect(const std::string& instance) const;
   pid_t pid() const { return pid_; }
+  // The server's own pool memory, its regions in order. For references: what is written there must
+  // be what is there.
+  std::vector<transport::Mapping> MapPool() const;
 
  private:
   std::string directory_;
