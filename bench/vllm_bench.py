@@ -28,7 +28,7 @@ from vllm_fleet import (
 TOKENS = 4096
 PAIRS = 12
 ROUNDS = 5
-DECODE = 16
+DECODE = 48
 
 
 def emit(name: str, value: float, unit: str, **more) -> None:
@@ -81,7 +81,7 @@ def harm(plain: VLLM, ours: VLLM, server: Headrace, prompts: Prompts) -> None:
     assert server.metric("headrace_saved_blocks_total") > saved, "the connector did not save"
     how = (
         f"{PAIRS} interleaved pairs of new {TOKENS}-token prompts, {DECODE} decoded, both on "
-        "cores 0-1, connector saves every block"
+        "cores 0-1 with equal malloc settings, connector saves every block"
     )
     emit(
         "connector.throughput",
@@ -172,6 +172,7 @@ def after_restart(servers: list[VLLM], kept: list, prompts: Prompts) -> dict:
     for prompt, _ in kept:
         for server in servers:
             times[server.name].append(server.complete(prompt)["ttft"])
+            progress(f"{server.name} restarted: {times[server.name][-1]:.3f} s")
     return times
 
 

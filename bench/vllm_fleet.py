@@ -19,6 +19,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(os.environ.get("HEADRACE_BUILD", ROOT / "build"))
 
 
+# A vLLM worker goes on to spin for about a second after its last step, and would take a core from
+# the server that is measured next.
+SETTLE = 1.5
+
+
 def progress(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
@@ -178,6 +183,10 @@ class VLLM(Process):
             "VLLM_TARGET_DEVICE": "cpu",
             "VLLM_SERVER_DEV_MODE": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "0-1",
+            # The heap's top is given back and touched anew in some processes and not in others, by
+            # the chance of what lies there: up to 5 % of a prefill. None gives it back here.
+            "GLIBC_TUNABLES": "glibc.malloc.trim_threshold=4294967296"
+            ":glibc.malloc.mmap_threshold=33554432",
             "PYTHONPATH": str(ROOT / "python"),
             "HEADRACE_CLIENT_LIBRARY": str(library),
             **env,
@@ -202,6 +211,7 @@ class VLLM(Process):
 
     def complete(self, tokens: list[int], count: int = 16) -> dict:
         """One streamed greedy completion: ttft and total in seconds, the token ids."""
+        time.sleep(SETTLE)
         body = {
             "model": "m",
             "prompt": tokens,
