@@ -15,6 +15,12 @@ class Files(list):
         super().__init__(sorted(paths))
         self.reason = reason
 
+    def first(self, count):
+        """At most `count` of them, which the reason then says."""
+        if len(self) <= count:
+            return self
+        return Files(self[:count], f"the first {count} of {len(self)}; {self.reason}")
+
 
 def git(*words):
     result = subprocess.run(["git", *words], cwd=ROOT, check=False, text=True,
