@@ -6,20 +6,18 @@ namespace headrace::engine {
 
 namespace {
 
-// Work in one Apply, in units of about a microsecond when every record is out of the caches.
-constexpr int kApplyUnits = 32;
 constexpr uint32_t kParts = 7;  // with waiting work
 
 Status ValidateLimits(const Limits& limits) {
   const bool shares = limits.high_water > 0 && limits.high_water <= 1 && limits.low_water >= 0 &&
                       limits.low_water <= limits.high_water && limits.instance_max_leased >= 0;
   if (!shares) return Fail(Errc::kInvalid, "0 <= low-water <= high-water <= 1 must hold");
-  const bool slices = limits.slice_blocks > 0 && limits.slice_evictions > 0 &&
-                      limits.slice_sweep > 0 && limits.max_copies_in_flight > 0 &&
-                      limits.max_copies_in_flight <= 1u << 20;
-  if (!slices) return Fail(Errc::kInvalid, "slices must be at least 1, copies in flight 1 to 2^20");
-  if (limits.max_copies_in_flight < wire::kMaxGroups) {
-    return Fail(Errc::kInvalid, "max-copies-in-flight must be at least 16");
+  const bool slices = std::min({limits.slice_units, limits.slice_blocks, limits.slice_evictions,
+                                limits.slice_sweep}) > 0 &&
+                      limits.slice_units <= 65536;
+  if (!slices) return Fail(Errc::kInvalid, "slices must be at least 1, slice-units at most 65536");
+  if (limits.max_copies_in_flight < wire::kMaxGroups || limits.max_copies_in_flight > 1u << 20) {
+    return Fail(Errc::kInvalid, "max-copies-in-flight must be 16 to 2^20");
   }
   return {};
 }
@@ -99,7 +97,7 @@ void Engine::State::Apply(const Command& command, Time now, Effects* effects) {
   HR_CHECK(effects != nullptr);
   context_.now = std::max(context_.now, now);
   context_.effects = effects;
-  context_.units = kApplyUnits;
+  context_.units = static_cast<int>(context_.limits.slice_units);
   std::visit([this](const auto& c) { On(c); }, command);
   RunBackground();
   context_.stats.namespaces = namespaces_.used();

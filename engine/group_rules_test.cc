@@ -134,6 +134,15 @@ TEST(GroupRules, AWalkThatIsLongGoesOnInLaterApplies) {
   EXPECT_EQ(std::get<wire::QueryReply>(reply.body).answers.at(0).hit_blocks, 5u);
 }
 
+TEST(GroupRules, AWalkGetsOnHoweverSmallTheSlices) {
+  WorldOptions options{.pages = 40};
+  options.limits.slice_units = 1;
+  Groups g({kFull, kWindow}, options);
+  g.Save(0, 0, 40);
+  g.Save(1, 0, 4);
+  EXPECT_EQ(g.Hit(), 4u);
+}
+
 TEST(GroupRules, AWalkStartsAgainWhenItsGroundIsPurged) {
   Groups g({kFull, kState}, {.pages = 300});
   g.chain = Chain(1, 3000);

@@ -36,6 +36,7 @@ struct Limits {
   Duration hidden_grace = seconds(1);  // a hidden block goes before visible ones after this
 
   // Work in one Apply, so that none takes longer than 100 us.
+  uint32_t slice_units = 32;   // of any work: about a microsecond each, records cold
   uint32_t slice_blocks = 32;  // blocks of a save or load
   uint32_t slice_evictions = 32;
   uint32_t slice_sweep = 256;            // block records looked at by a clear

@@ -63,6 +63,7 @@ void PrefixQuery::Wait(Running running) {
     item.kept.assign(raw.begin(), raw.end());
     item.tail = HashList(item.kept.data(), item.tail.hash_bytes(), item.tail.size());
   }
+  ++p_.context->stats.sliced_queries;
   PinWalk(running.walk);
   p_.namespaces->Hold(running.name_space);
   waiting_.push_back(std::move(running));
@@ -70,6 +71,7 @@ void PrefixQuery::Wait(Running running) {
 
 void PrefixQuery::PinWalk(const Walk& walk) {
   if (!walk.active) return;
+  ++p_.context->stats.sliced_walks;
   if (walk.at != kNone) p_.cache->Pin(walk.at);
   if (walk.tip != kNone) p_.cache->Pin(walk.tip);
 }
@@ -122,7 +124,8 @@ bool PrefixQuery::Step(Running* running) {
     if (item.code == Errc::kOk) {
       HashSpan span{.tail = item.tail};
       if (item.prefix != nullptr) span.base = item.prefix->first(item.prefix_blocks);
-      p_.context->Spend(2 + static_cast<int>(span.size() / 1024));
+      // Only once: a walk that goes on must not find its Apply spent each time.
+      if (!running->walk.active) p_.context->Spend(2 + static_cast<int>(span.size() / 1024));
       if (!Search(running, span, &hit)) return false;
       ++p_.context->stats.queries;
       p_.context->stats.query_blocks += span.size();

@@ -23,6 +23,7 @@ struct Stats {
 
   // Counters.
   uint64_t queries = 0, query_blocks = 0, query_hit_blocks = 0;
+  uint64_t sliced_queries = 0, sliced_walks = 0;  // went on with a later Apply; in a walk of groups
   uint64_t saves = 0, saved_blocks = 0, saved_bytes = 0;
   uint64_t deduped_blocks = 0, refused_blocks = 0, failed_save_blocks = 0;
   uint64_t loads = 0, loaded_blocks = 0, loaded_bytes = 0, failed_loads = 0, cancelled_loads = 0;

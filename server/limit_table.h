@@ -38,6 +38,8 @@ void VisitEngineLimits(engine::Limits* limits, Visitor* visit) {
   visit->Time("max-lease", &limits->max_lease, "a lease without a load in flight ends after this");
   visit->Time("max-transfer", &limits->max_transfer, "of a save or load that names no deadline");
   visit->Time("max-hidden", &limits->max_hidden, "that a block waits for its parent");
+  visit->Number("slice-units", &limits->slice_units, 1u, 65536u,
+                "of about a microsecond: work of any kind in one step of the core");
   visit->Number("slice-blocks", &limits->slice_blocks, 1u, 65536u,
                 "blocks of a save or load in one step of the core");
   visit->Number("slice-evictions", &limits->slice_evictions, 1u, 65536u, "blocks in one step");
