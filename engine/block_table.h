@@ -27,6 +27,7 @@ enum BlockFlags : uint16_t {
   kReaping = 32,      // in the list of blocks that may be needed no more
   kHasOrigin = 64,    // BlockCache keeps lora, salt and tokens for its event
   kKnownPlace = 128,  // its parent is known: linked, or depth 0. A ghost may lack it
+  kToldGone = 256,    // cleared and still visible here, but listeners heard that it is gone
 };
 
 struct alignas(64) Block {

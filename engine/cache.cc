@@ -128,12 +128,27 @@ void BlockCache::SetVisible(BlockIndex index) {
   ++stats.blocks_visible;
   stats.live_bytes += payload;
   (*p_.namespaces)[block.name_space].live_bytes += payload;
+  EndStale(index);
   EmitStored(index);
   if (block.first_child != kNone && !block.is(kRevealing)) {
     block.flags |= kRevealing;
     reveal_.PushBack(&table_, index);
   }
   MayEvict(index);
+}
+
+// Of one hash, listeners hear stored and removed in turns: never two of a kind after each other.
+void BlockCache::EndStale(BlockIndex index) {
+  const Block& block = table_[index];
+  const Namespace& ns = (*p_.namespaces)[block.name_space];
+  for (uint64_t old = ns.swept_generation; old < ns.generation; ++old) {
+    p_.context->Spend(1);
+    const BlockIndex stale =
+        table_.Find({block.name_space, static_cast<uint32_t>(old), block.Hash()});
+    if (stale == kNone || !table_[stale].visible()) continue;
+    EmitRemoved(stale, RemoveReason::kCleared);
+    table_[stale].flags |= kToldGone;
+  }
 }
 
 void BlockCache::EmitStored(BlockIndex index) {
@@ -149,19 +164,14 @@ void BlockCache::EmitStored(BlockIndex index) {
     origins_.erase(it);
     block.flags &= static_cast<uint16_t>(~kHasOrigin);
   }
-  p_.context->effects->stored.push_back(std::move(event));
+  p_.context->effects->events.emplace_back(std::move(event));
 }
 
 void BlockCache::EmitRemoved(BlockIndex index, RemoveReason reason) {
   const Block& block = table_[index];
-  const Namespace& ns = (*p_.namespaces)[block.name_space];
-  if (IsStale(block)) {
-    reason = RemoveReason::kCleared;
-    // The same hash was saved again after the clear: listeners must not take that one away.
-    const BlockIndex now = table_.Find({block.name_space, ns.generation_low(), block.Hash()});
-    if (now != kNone && table_[now].visible()) return;
-  }
-  p_.context->effects->removed.push_back({block.name_space, block.Hash(), reason});
+  if (block.is(kToldGone)) return;
+  if (IsStale(block)) reason = RemoveReason::kCleared;
+  p_.context->effects->events.emplace_back(BlockRemoved{block.name_space, block.Hash(), reason});
 }
 
 void BlockCache::CountRemoval(const Block& block, RemoveReason reason, uint64_t bytes) {

@@ -82,6 +82,11 @@ class BlockCache {
   bool IsStale(const Block& block) const {
     return block.generation != (*p_.namespaces)[block.name_space].generation_low();
   }
+  bool IsStaleLeaf(BlockIndex index) const {
+    const Block& block = table_[index];
+    const bool leaf = block.is(kInUse) && !block.is(kZombie) && block.first_child == kNone;
+    return leaf && IsStale(block);
+  }
   // Kept until the block's event is sent.
   void SetOrigin(BlockIndex block, Origin origin);
 
@@ -128,6 +133,7 @@ class BlockCache {
 
   void RunBackground();
   bool HasBackground() const;
+  bool reaping() const { return !reap_.empty(); }
   std::optional<Time> NextDeadline() const;
 
   // In check.cc. `pins[i]`: what others count as pins of block i.
@@ -140,6 +146,8 @@ class BlockCache {
   void TryReveal(BlockIndex index);
   void SetVisible(BlockIndex index);
   void EmitStored(BlockIndex index);
+  // Before a block becomes visible: listeners hear of the end of one that a clear left behind.
+  void EndStale(BlockIndex index);
   void EmitRemoved(BlockIndex index, RemoveReason reason);
   void LeaveParent(BlockIndex index);
   void FreeParts(BlockIndex index);

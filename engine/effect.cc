@@ -8,8 +8,7 @@ void Effects::Clear() {
   cancels.clear();
   dropped_buffers.clear();
   gone.clear();
-  stored.clear();
-  removed.clear();
+  events.clear();
 }
 
 }  // namespace headrace::engine

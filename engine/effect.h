@@ -2,6 +2,7 @@
 // Plain values; the core's thread.
 #pragma once
 
+#include <variant>
 #include <vector>
 
 #include "engine/types.h"
@@ -55,6 +56,7 @@ struct BlockRemoved {
   BlockHash hash;
   RemoveReason reason{};
 };
+using BlockEvent = std::variant<BlockStored, BlockRemoved>;
 
 struct Effects {
   std::vector<Reply> replies;
@@ -62,8 +64,8 @@ struct Effects {
   std::vector<CancelJob> cancels;
   std::vector<DropBuffer> dropped_buffers;
   std::vector<SessionGone> gone;
-  std::vector<BlockStored> stored;
-  std::vector<BlockRemoved> removed;
+  // In the order in which it happened. Of one hash in a namespace stored and removed take turns.
+  std::vector<BlockEvent> events;
 
   void Clear();  // keeps capacity
 };

@@ -148,6 +148,40 @@ TEST(Engine, TellsWhatBecameVisibleAndWhatWentInOrder) {
   EXPECT_EQ(world.removed()[0].reason, RemoveReason::kCleared);
 }
 
+TEST(Engine, TellsTheEndOfAClearedBlockBeforeItIsStoredAgain) {
+  // Small slices: what a clear left behind goes slower than the same blocks come again.
+  for (const Limits& limits : {Limits{.slice_sweep = 1}, Limits{.slice_units = 1},
+                               Limits{.slice_units = 2, .slice_sweep = 256}}) {
+    World world({.limits = limits});
+    const SessionId session = world.Open();
+    const uint32_t rank = world.JoinPlain(session);
+    const Chain chain(1, 32);
+    for (int round = 0; round < 3; ++round) {
+      world.SaveAll(session, rank, chain);
+      world.ClearAll(session, rank);
+    }
+    EXPECT_LT(world.removed().size(), 96u);
+    world.RunTicks();
+    EXPECT_EQ(world.stored().size(), 96u);
+    EXPECT_EQ(world.removed().size(), 96u);
+    EXPECT_EQ(world.engine().stats().blocks_visible, 0u);
+  }
+}
+
+TEST(Engine, TellsTheEndOfAClearedBlockAlsoWhenOnlyItsFamilyWaits) {
+  World world({.limits = {.slice_units = 2}});
+  const SessionId session = world.Open();
+  const uint32_t rank = world.JoinPlain(session);
+  world.SaveAll(session, rank, Chain(1, 60));
+  world.ClearAll(session, rank);
+  for (int i = 0; i < 24; ++i) world.Apply(Tick{});  // the sweep saw all; parents go one by one
+  EXPECT_GT(world.stats().blocks_visible, 20u);
+  world.SaveAll(session, rank, Chain(1, 2));
+  world.RunTicks();
+  EXPECT_EQ(world.stored().size(), 62u);
+  EXPECT_EQ(world.removed().size(), 60u);
+}
+
 TEST(Engine, TellsWhenATickIsNeededNext) {
   World world;
   EXPECT_FALSE(world.engine().NextDeadline().has_value());

@@ -77,6 +77,7 @@ Result<NamespaceId> NamespaceTable::FindOrMake(const wire::Register& spec, uint3
   namespaces_[id].used = true;
   namespaces_[id].owner_uid = uid;
   namespaces_[id].generation = generation;
+  namespaces_[id].swept_generation = generation;
   by_name_.emplace(name, id);
   Write(id);
   return id;
@@ -188,6 +189,10 @@ uint64_t NamespaceTable::Bump(NamespaceId id) {
   ++namespaces_[id].generation;
   Write(id);
   return namespaces_[id].generation;
+}
+
+void NamespaceTable::AllSwept() {
+  for (Namespace& ns : namespaces_) ns.swept_generation = ns.generation;
 }
 
 void NamespaceTable::Write(NamespaceId id) {

@@ -32,7 +32,8 @@ struct Namespace {
   bool used = false;
   uint32_t owner_uid = 0;
   uint64_t generation = 0;
-  uint32_t world_size = 0;  // 0: no rank registered yet
+  uint64_t swept_generation = 0;  // no block of an older one is left
+  uint32_t world_size = 0;        // 0: no rank registered yet
   uint32_t block_tokens = 0;
   std::vector<GroupInfo> groups;  // empty: no rank registered yet
   std::vector<PartShape> shapes;  // [rank * groups.size() + group]
@@ -71,6 +72,8 @@ class NamespaceTable {
   void Leave(NamespaceId id);
   // What was saved before is not found any more.
   uint64_t Bump(NamespaceId id);
+  // No block of an older generation is left in any namespace.
+  void AllSwept();
 
  private:
   Result<NamespaceId> FindOrMake(const wire::Register& spec, uint32_t uid);

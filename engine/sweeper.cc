@@ -8,7 +8,9 @@ Sweeper::Sweeper(const Parts& parts) : p_(parts) {
 
 uint64_t Sweeper::Clear(NamespaceId name_space) {
   const uint64_t generation = p_.namespaces->Bump(name_space);
-  sweep_left_ = p_.cache->table().touched();  // once around from here
+  sweeping_ = looking_ = true;  // once around from here
+  wrapped_ = false;
+  sweep_stop_ = sweep_next_;
   return generation;
 }
 
@@ -56,27 +58,33 @@ void Sweeper::RunPurge() {
 }
 
 void Sweeper::RunSweep() {
-  for (uint32_t looked = 0; sweep_left_ > 0 && looked < p_.context->limits.slice_sweep; ++looked) {
-    if (looked % 32 == 0) p_.context->Spend(1);
+  for (uint32_t looked = 0; looking_ && looked < p_.context->limits.slice_sweep; ++looked) {
     if (p_.context->spent()) return;
-    const BlockIndex touched = p_.cache->table().touched();
-    HR_CHECK(touched > 0);
-    if (sweep_next_ >= touched) sweep_next_ = 0;
-    const Block& block = (*p_.cache)[sweep_next_];
-    const bool leaf = block.is(kInUse) && !block.is(kZombie) && block.first_child == kNone;
-    if (leaf && p_.cache->IsStale(block)) {
+    if (looked % 32 == 0) p_.context->Spend(1);
+    // Records are added at the end meanwhile: only having been everywhere tells that it is done.
+    if (sweep_next_ >= p_.cache->table().touched()) {
+      sweep_next_ = 0;
+      wrapped_ = true;
+    }
+    if (wrapped_ && sweep_next_ >= sweep_stop_) {
+      looking_ = false;
+      return;
+    }
+    if (p_.cache->IsStaleLeaf(sweep_next_)) {
       if (!p_.leasing->EndAllOn(sweep_next_)) return;
       p_.cache->Remove(sweep_next_, RemoveReason::kCleared);
       p_.context->Spend(2);
     }
     ++sweep_next_;
-    --sweep_left_;
   }
 }
 
 void Sweeper::RunBackground() {
   RunPurge();
   RunSweep();
+  if (!sweeping_ || looking_ || p_.cache->reaping()) return;
+  sweeping_ = false;
+  p_.namespaces->AllSwept();
 }
 
 void Sweeper::CountPins(std::vector<uint32_t>* pins) const {

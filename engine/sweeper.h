@@ -34,7 +34,7 @@ class Sweeper {
   const std::deque<Root>& roots() const { return roots_; }
 
   void RunBackground();
-  bool HasBackground() const { return !roots_.empty() || sweep_left_ > 0; }
+  bool HasBackground() const { return !roots_.empty() || sweeping_; }
 
   void CountPins(std::vector<uint32_t>* pins) const;
 
@@ -46,7 +46,10 @@ class Sweeper {
   std::deque<Root> roots_;  // the first one is walked
   bool walking_ = false;
   SubtreeWalk walk_;
-  uint64_t sweep_left_ = 0;  // records to look at
+  bool sweeping_ = false;      // blocks of an older generation may be left
+  bool looking_ = false;       // at one record after the other, once around
+  bool wrapped_ = false;       // past the last record
+  BlockIndex sweep_stop_ = 0;  // where the round began
   BlockIndex sweep_next_ = 0;
 };
 

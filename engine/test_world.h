@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -127,8 +128,24 @@ class World {
       dropped_.push_back(drop.buffer);
     }
     for (const auto& gone : effects.gone) gone_.push_back(gone.session);
-    for (auto& event : effects.stored) stored_.push_back(std::move(event));
-    for (const auto& event : effects.removed) removed_.push_back(event);
+    for (auto& event : effects.events) Listen(&event);
+  }
+
+  // Of one hash in a namespace stored and removed take turns.
+  void Listen(BlockEvent* event) {
+    const auto key = std::visit(
+        [](const auto& e) {
+          return std::pair{e.name_space,
+                           std::vector<uint8_t>(e.hash.view().begin(), e.hash.view().end())};
+        },
+        *event);
+    if (auto* stored = std::get_if<BlockStored>(event)) {
+      EXPECT_TRUE(listened_.insert(key).second);
+      stored_.push_back(std::move(*stored));
+    } else {
+      EXPECT_EQ(listened_.erase(key), 1u);
+      removed_.push_back(std::get<BlockRemoved>(*event));
+    }
   }
 
   void Advance(Duration by) { now_ += by; }
@@ -312,6 +329,7 @@ class World {
   std::vector<SessionId> gone_;
   std::vector<BlockStored> stored_;
   std::vector<BlockRemoved> removed_;
+  std::set<std::pair<NamespaceId, std::vector<uint8_t>>> listened_;  // what events say is there
   std::vector<Reply> replies_;
 };
 

@@ -24,8 +24,9 @@ void EffectCarrier::Carry(engine::Effects* effects) {
   for (const engine::CancelJob& cancel : effects->cancels) Cancel(cancel.ticket);
   for (const engine::DropBuffer& drop : effects->dropped_buffers) buffers_->Drop(drop.buffer);
   for (const engine::SessionGone& gone : effects->gone) sink_->OnGone(gone.session);
-  counters_.stored += effects->stored.size();
-  counters_.removed += effects->removed.size();
+  for (const engine::BlockEvent& event : effects->events) {
+    ++(std::holds_alternative<engine::BlockStored>(event) ? counters_.stored : counters_.removed);
+  }
   effects->Clear();
 }
 

@@ -63,8 +63,8 @@ TEST(EffectCarrier, CarriesEverythingAndClears) {
   f.effects.copies.push_back({.ticket = 1, .buffer = f.buffer});
   f.effects.cancels.push_back({.ticket = 77});
   f.effects.gone.push_back({.session = 42});
-  f.effects.stored.resize(3);
-  f.effects.removed.resize(2);
+  f.effects.events = {engine::BlockStored{}, engine::BlockRemoved{}, engine::BlockStored{},
+                      engine::BlockRemoved{}, engine::BlockStored{}};
   f.carrier.Carry(&f.effects);
   EXPECT_EQ(f.sink.replies, std::vector<RequestId>{5});
   EXPECT_EQ(f.mover.submitted, std::vector<wire::Ticket>{1});

@@ -10,9 +10,11 @@ namespace headrace::seeds {
 struct Coverage {
   uint64_t events = 0;
   uint64_t queries = 0, hits = 0, hit_blocks = 0, handle_queries = 0, bisections_checked = 0;
+  uint64_t sliced_queries = 0, sliced_walks = 0;
   uint64_t saves = 0, saved_blocks = 0, deduped = 0, refused = 0;
   uint64_t loads = 0, loaded_blocks = 0, bytes_checked = 0;
-  uint64_t evictions = 0, page_reclaims = 0, hidden = 0, window_loads = 0;
+  uint64_t evictions = 0, evictions_beside_leases = 0, page_reclaims = 0, hidden = 0,
+           window_loads = 0;
   uint64_t cancelled_loads = 0, revoked_gates = 0, revoked_saves = 0, fences_waited = 0;
   uint64_t client_crashes = 0, client_crashes_mid_copy = 0;
   uint64_t server_crashes = 0, server_crashes_mid_copy = 0;

@@ -60,6 +60,7 @@ ServerShape History::Shape() {
   shape.page_bytes = 16384;
   shape.pages = static_cast<uint32_t>(simulation_.Between(4, 64));
   engine::Limits& limits = shape.limits;
+  limits.slice_units = static_cast<uint32_t>(simulation_.Between(1, 32));
   limits.slice_blocks = static_cast<uint32_t>(simulation_.Between(1, 8));
   limits.slice_evictions = static_cast<uint32_t>(simulation_.Between(1, 8));
   limits.slice_sweep = static_cast<uint32_t>(simulation_.Between(1, 32));

@@ -104,6 +104,7 @@ void SimServer::Crash() {
   expected_.clear();
   handles_.clear();
   index_.clear();
+  promises_.clear();
   cancelled_.clear();
   auto sessions = std::move(sessions_);
   sessions_.clear();
@@ -178,6 +179,7 @@ void SimServer::HangUp(engine::SessionId session) {
       auto entry = sessions_.find(session);
       if (entry == sessions_.end() || entry->second.ended) return;
       entry->second.ended = true;
+      std::erase_if(promises_, [&](const auto& p) { return p.second.session == session; });
       Apply(engine::CloseSession{session});
     });
   });
@@ -199,8 +201,10 @@ void SimServer::OnFrame(engine::SessionId session, const std::string& frame,
   } else if (const auto* save = std::get_if<wire::Save>(&request.body)) {
     Apply(engine::Save{session, id, save});
   } else if (const auto* load = std::get_if<wire::Load>(&request.body)) {
+    promises_.erase(load->lease);  // the copies pin the blocks from here on
     Apply(engine::Load{session, id, load});
   } else if (const auto* release = std::get_if<wire::Release>(&request.body)) {
+    for (const uint64_t lease : release->leases) promises_.erase(lease);
     Apply(engine::Release{session, release});
   } else if (const auto* clear = std::get_if<wire::Clear>(&request.body)) {
     Apply(engine::Clear{session, id, clear->registration});
@@ -282,12 +286,13 @@ void SimServer::CheckHits(const engine::Reply& reply) {
     if (answer.code != Errc::kOk) {
       HR_CHECK(answer.hit_blocks == 0 && answer.lease == 0);
     } else {
-      CheckHit(answer, expected[i]);
+      CheckHit(reply.session, answer, expected[i]);
     }
   }
 }
 
-void SimServer::CheckHit(const wire::QueryAnswer& answer, const Expected& expected) {
+void SimServer::CheckHit(engine::SessionId session, const wire::QueryAnswer& answer,
+                         const Expected& expected) {
   const bool lease_refused =
       !shape_.strict_leases && expected.wants_lease && answer.hit_blocks == 0 && answer.lease == 0;
   if (lease_refused) return;
@@ -299,6 +304,10 @@ void SimServer::CheckHit(const wire::QueryAnswer& answer, const Expected& expect
   }
   const bool leased = expected.wants_lease && answer.hit_blocks > expected.min_blocks;
   HR_CHECK((answer.lease != 0) == leased);
+  if (!leased) return;
+  const wire::BlockHash& tip = expected.hashes[answer.hit_blocks - 1];
+  promises_[answer.lease] = {
+      session, {expected.name_space, Packed(tip)}, simulation_->now() + shape_.limits.max_lease};
 }
 
 void SimServer::Apply(const engine::Command& command) {
@@ -310,14 +319,33 @@ void SimServer::Apply(const engine::Command& command) {
   ScheduleTicks();
 }
 
+void SimServer::CheckPromises(const IndexKey& gone, engine::RemoveReason reason) {
+  if (reason != engine::RemoveReason::kEvicted) {  // clears and purges end leases
+    std::erase_if(promises_, [&](const auto& p) { return p.second.tip == gone; });
+    return;
+  }
+  for (const auto& [lease, promise] : promises_) {
+    if (promise.until <= simulation_->now()) continue;
+    ++coverage_->evictions_beside_leases;
+    HR_CHECK(promise.tip != gone);
+  }
+}
+
+// An index that believes every event: each one must change it.
+void SimServer::Listen(const engine::BlockEvent& event) {
+  if (const auto* stored = std::get_if<engine::BlockStored>(&event)) {
+    const IndexKey key{stored->name_space, Packed(stored->hash)};
+    HR_CHECK(index_.emplace(key, Indexed{stored->parent, stored->depth}).second);
+    return;
+  }
+  const auto& removed = std::get<engine::BlockRemoved>(event);
+  const IndexKey key{removed.name_space, Packed(removed.hash)};
+  HR_CHECK(index_.erase(key) == 1);
+  CheckPromises(key, removed.reason);
+}
+
 void SimServer::Carry(engine::Effects* effects) {
-  for (const auto& stored : effects->stored) {
-    const IndexKey key{stored.name_space, Packed(stored.hash)};
-    HR_CHECK(index_.emplace(key, Indexed{stored.parent, stored.depth}).second);
-  }
-  for (const auto& removed : effects->removed) {
-    HR_CHECK(index_.erase({removed.name_space, Packed(removed.hash)}) == 1);
-  }
+  for (const engine::BlockEvent& event : effects->events) Listen(event);
   for (const auto& reply : effects->replies) CarryReply(reply);
   for (const auto& job : effects->copies) mover_->Submit(job);
   for (const auto& cancel : effects->cancels) {
@@ -398,6 +426,8 @@ void SimServer::CountStats() {
   coverage_->limit_leases += stats.limit_leases + stats.limit_leased;
   coverage_->limit_requests += stats.limit_requests;
   coverage_->page_reclaims += stats.reclaimed_pages;
+  coverage_->sliced_queries += stats.sliced_queries;
+  coverage_->sliced_walks += stats.sliced_walks;
 }
 
 void SimServer::CheckQuiet() {

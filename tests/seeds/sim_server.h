@@ -73,6 +73,7 @@ class SimServer {
                   const SharedMemory& memory);
   void ExpectHits(engine::SessionId session, const wire::RequestFrame& request);
   void Apply(const engine::Command& command);
+  void Listen(const engine::BlockEvent& event);
   void Carry(engine::Effects* effects);
   void CarryReply(const engine::Reply& reply);
   void ForgetBuffer(wire::BufferId id);
@@ -100,14 +101,23 @@ class SimServer {
     bool wants_handle = false;  // else the handle that it names stays as it is
     uint32_t min_blocks = 0;
   };
+  // The end of a prefix that a lease promised to keep.
+  struct Promise {
+    engine::SessionId session = 0;
+    IndexKey tip;
+    Time until;
+  };
+  void CheckPromises(const IndexKey& gone, engine::RemoveReason reason);
   void CheckHits(const engine::Reply& reply);
-  void CheckHit(const wire::QueryAnswer& answer, const Expected& expected);
+  void CheckHit(engine::SessionId session, const wire::QueryAnswer& answer,
+                const Expected& expected);
 
   std::map<std::pair<engine::SessionId, uint32_t>, std::string> registration_names_;
   std::map<RequestKey, std::string> registering_;
   std::map<RequestKey, std::vector<Expected>> expected_;
   std::map<std::pair<engine::SessionId, uint64_t>, std::vector<wire::BlockHash>> handles_;
   std::map<IndexKey, Indexed> index_;
+  std::map<uint64_t, Promise> promises_;    // by lease, until its release or first load
   std::set<wire::Ticket> cancelled_;        // and not answered yet
   std::deque<std::function<void()>> held_;  // while frozen
   engine::SessionId next_session_ = 1;
