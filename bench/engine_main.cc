@@ -10,10 +10,11 @@
 namespace {
 
 // In the order in which they run; without names, all.
-const struct Part {
+struct Part {
   const char* name;
   void (*run)(const std::string& server);
-} kParts[] = {
+};
+constexpr Part kParts[] = {
     {"rtt", headrace::bench::RunRoundTrips},
     {"query", headrace::bench::RunClientQueries},
     {"copy-64k",

@@ -200,7 +200,7 @@ class World {
 
   // Returns the request's number; nothing is finished yet.
   RequestId SubmitSave(SessionId session, uint32_t registration, const Chain& chain,
-                       SaveSpec spec = {}) {
+                       const SaveSpec& spec = {}) {
     wire::SaveChain part;
     part.group = spec.group;
     part.depth = spec.from;
@@ -219,8 +219,8 @@ class World {
     return last_request_;
   }
   wire::SaveReply SaveAll(SessionId session, uint32_t registration, const Chain& chain,
-                          SaveSpec spec = {}) {
-    const RequestId request = SubmitSave(session, registration, chain, std::move(spec));
+                          const SaveSpec& spec = {}) {
+    const RequestId request = SubmitSave(session, registration, chain, spec);
     Quiet();
     const Reply reply = Answer(session, request);
     const auto* saved = std::get_if<wire::SaveReply>(&reply.body);

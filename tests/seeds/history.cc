@@ -82,23 +82,27 @@ ServerShape History::Shape() {
   return shape;
 }
 
+// Slots of 4 KiB or 8 KiB: two classes that compete for pages. One model in four is hybrid.
+Workload MakeModel(Simulation* simulation) {
+  constexpr uint64_t kBlocks = 40;
+  Workload workload;
+  workload.hash_bytes = simulation->Chance(500) ? 32 : 16;
+  workload.world_size = simulation->Chance(300) ? 2 : 1;
+  const uint32_t layers = static_cast<uint32_t>(simulation->Between(1, 3));
+  const uint64_t segment = simulation->Chance(300) ? 5000 / (2 * layers) : 16;
+  workload.groups.push_back({wire::GroupKind::kFull, 0, 0, SplitLayout(layers, segment, kBlocks)});
+  if (!simulation->Chance(250)) return workload;
+  const bool window = simulation->Chance(500);
+  workload.groups.push_back({window ? wire::GroupKind::kWindow : wire::GroupKind::kState,
+                             window ? 2u : 0u, 1, PackedLayout(layers, 24, kBlocks)});
+  return workload;
+}
+
 void History::MakeWorkloads() {
   const uint64_t count = simulation_.Between(1, 3);
-  const uint64_t blocks = 40;
   for (uint64_t i = 0; i < count; ++i) {
-    Workload workload;
+    Workload workload = MakeModel(&simulation_);
     workload.name_space = "space-" + std::to_string(i);
-    workload.hash_bytes = simulation_.Chance(500) ? 32 : 16;
-    workload.world_size = simulation_.Chance(300) ? 2 : 1;
-    const uint32_t layers = static_cast<uint32_t>(simulation_.Between(1, 3));
-    // Slots of 4 KiB or 8 KiB: two classes that compete for pages.
-    const uint64_t segment = simulation_.Chance(300) ? 5000 / (2 * layers) : 16;
-    workload.groups.push_back({wire::GroupKind::kFull, 0, 0, SplitLayout(layers, segment, blocks)});
-    if (simulation_.Chance(250)) {
-      const bool window = simulation_.Chance(500);
-      workload.groups.push_back({window ? wire::GroupKind::kWindow : wire::GroupKind::kState,
-                                 window ? 2u : 0u, 1, PackedLayout(layers, 24, blocks)});
-    }
     // Two namespaces with the same hashes hold different bytes.
     if (i > 0 && workload.hash_bytes == workloads_[0].hash_bytes)
       workload.chains = workloads_[0].chains;

@@ -39,7 +39,7 @@ struct Joined {
 }  // namespace
 
 SimServer::SimServer(Simulation* simulation, Coverage* coverage, ServerShape shape)
-    : simulation_(simulation), coverage_(coverage), shape_(std::move(shape)) {}
+    : simulation_(simulation), coverage_(coverage), shape_(shape) {}
 
 SimServer::~SimServer() {
   if (mover_) mover_->Destroy();
@@ -154,7 +154,7 @@ engine::SessionId SimServer::Connect(Peer* peer, const std::string& instance, ui
   return session;
 }
 
-void SimServer::Send(engine::SessionId session, std::string frame, SharedMemory memory) {
+void SimServer::Send(engine::SessionId session, std::string frame, const SharedMemory& memory) {
   auto found = sessions_.find(session);
   if (found == sessions_.end() || found->second.peer == nullptr) return;
   // One link keeps its order: each message leaves after the one before it.

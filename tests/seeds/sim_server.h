@@ -45,7 +45,7 @@ class SimServer {
   // 0 when nobody listens. The peer outlives the session or calls HangUp.
   engine::SessionId Connect(Peer* peer, const std::string& instance, uint32_t uid);
   // `frame` is what wire::EncodeRequest made; `memory` stands for descriptors sent with it.
-  void Send(engine::SessionId session, std::string frame, SharedMemory memory = nullptr);
+  void Send(engine::SessionId session, std::string frame, const SharedMemory& memory = nullptr);
   void HangUp(engine::SessionId session);
 
   bool has_work_at_mover() const { return mover_ && mover_->busy(); }
