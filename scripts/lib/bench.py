@@ -15,9 +15,9 @@ import subprocess
 import sys
 
 import build
+import tables
 
 ROOT = build.ROOT
-NAMES = ROOT / "bench" / "names.txt"
 TIMES = {"ns", "us", "ms", "s"}
 PURE_RATIOS = {"ratio"}  # the value is itself a ratio of two rates
 KNOWN = {"name", "value", "unit", "limit", "peer", "ratio", "runs", "spread", "how"}
@@ -34,16 +34,6 @@ def program(suite):
     if suite == "engine":
         return [bin_folder / "headrace-bench-engine", bin_folder / "headrace-server"]
     return [sys.executable, ROOT / "bench" / "vllm_bench.py"]
-
-
-def read_names(suite=None, path=NAMES):
-    """Names in order; of one suite, or suite -> names."""
-    names = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.strip() and not line.startswith("#"):
-            key, name = line.split()
-            names.setdefault(key, []).append(name)
-    return names[suite] if suite else names
 
 
 def is_rate(unit):
@@ -134,7 +124,7 @@ class Checker:
 def run_suite(suite):
     command = [str(x) for x in program(suite)]
     say(f"== {suite}: {' '.join(command)}")
-    checker = Checker(read_names(suite))
+    checker = Checker(tables.bench_names(suite))
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True,
                           stdin=subprocess.DEVNULL) as process:
         for text in process.stdout:
@@ -154,7 +144,7 @@ def prepare(suites):
 
 
 def main(words):
-    suites = list(read_names())
+    suites = list(tables.bench_names())
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures; see the script.")
     parser.add_argument("suite", nargs="*", help=f"of {', '.join(suites)}; none named: all")
     parser.add_argument("--no-build", action="store_true", help="take build/ as it is")

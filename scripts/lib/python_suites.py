@@ -5,10 +5,10 @@ import pathlib
 import shutil
 import sys
 
-import bench
 import build
 import counting
 import interpreters
+import tables
 
 ROOT = build.ROOT
 TOOLS = ROOT / ".venv-tools" / "bin" / "python"
@@ -126,4 +126,4 @@ def bench_smoke(run):
     code, text = run.output(command, environment())
     if code != 0:
         return counting.failure("bench engine", f"{counting.how_ended(code)}\n{text[-2000:]}")
-    return counting.Outcome(passed=len(bench.read_names("engine")))
+    return counting.Outcome(passed=len(tables.bench_names("engine")))

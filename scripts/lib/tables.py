@@ -1,4 +1,5 @@
-"""Reads the tables in tests/: suites.txt (what runs, for how long) and skips.txt (what may not)."""
+"""Reads the tables: tests/suites.txt (what runs, for how long), tests/skips.txt (what may not),
+bench/names.txt (what is measured)."""
 
 import dataclasses
 import fnmatch
@@ -64,3 +65,12 @@ def read_skips(path=ROOT / "tests" / "skips.txt"):
 
 def is_allowed(case, allowed):
     return any(fnmatch.fnmatchcase(case, x.pattern) for x in allowed)
+
+
+def bench_names(suite=None, path=ROOT / "bench" / "names.txt"):
+    """Names in order; of one suite, or suite -> names."""
+    names = {}
+    for _, line in rows(path):
+        key, name = line.split()
+        names.setdefault(key, []).append(name)
+    return names[suite] if suite else names

@@ -3,7 +3,6 @@
 import os
 import re
 
-import bench
 import pytest
 import run_tests
 import tables
@@ -58,7 +57,7 @@ def test_skips_of_the_project_can_be_read():
 
 
 def test_bench_names_are_unique():
-    names = [x for y in bench.read_names().values() for x in y]
+    names = [x for y in tables.bench_names().values() for x in y]
     assert len(names) == len(set(names))
 
 
