@@ -5,7 +5,7 @@ PACKAGES_BUILD="g++ meson ninja-build pkg-config git ca-certificates curl
   python3 python3-venv python3-setuptools
   libucx-dev libibverbs-dev librdmacm-dev libzmq3-dev cppzmq-dev
   libboost1.81-dev libboost-program-options1.81-dev
-  libfmt-dev libspdlog-dev nlohmann-json3-dev libyaml-cpp-dev libxxhash-dev libexpected-dev
+  libfmt-dev libspdlog-dev nlohmann-json3-dev libyaml-cpp-dev libxxhash-dev libexpected-dev libssl-dev
   prometheus-cpp-dev libbenchmark-dev"
 
 # Tests in C++.
@@ -15,4 +15,4 @@ PACKAGES_TEST="libgtest-dev libgmock-dev libmsgpackc2 procps util-linux"
 PACKAGES_FUZZ="clang-19 libfuzzer-19-dev libclang-rt-19-dev"
 
 # Tools from PyPI in .venv-tools: formatting and findings change with the version, so it is pinned.
-TOOLS="clang-format==23.1.3 clang-tidy==23.1.4 lizard==1.24.3 pytest==9.2.0"
+TOOLS="clang-format==23.1.3 clang-tidy==23.1.4 lizard==1.24.3 pytest==9.2.0 msgspec==0.22.0"
