@@ -91,14 +91,14 @@ def made_headers(directory):
 
 
 def link_programs(directory):
-    """Every program (their names begin with headrace-) gets a link in bin/."""
+    """Every program (headrace, and names that begin with headrace-) gets a link in bin/."""
     links = directory / "bin"
     links.mkdir(exist_ok=True)
     for old in links.iterdir():
         old.unlink()
     names = []
     for name, path in sorted(executables(directory).items()):
-        if name.startswith("headrace-") and path.exists():
+        if (name == "headrace" or name.startswith("headrace-")) and path.exists():
             (links / name).symlink_to(os.path.relpath(path, links))
             names.append(name)
     return names
