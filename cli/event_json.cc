@@ -1,6 +1,7 @@
 #include "cli/event_json.h"
 
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -83,6 +84,12 @@ Json StoredJson(const Event& event) {
   AddText("locality", event.locality, &json);
   AddText("ownership", event.ownership, &json);
   AddText("session_id", event.session_id, &json);
+  if (!event.pods.empty()) {
+    std::vector<std::string_view> names;
+    wire::ReadEventPods(event.pods, &names);
+    json["pods"] = names;
+  }
+  AddText("pods_model", event.pods_model, &json);
   return json;
 }
 
@@ -99,52 +106,82 @@ Json RemovedJson(const Event& event) {
   return json;
 }
 
-std::string NoBatchJson(std::string_view text) {
-  return Dumped(Json{{"error", text}, {"event", nullptr}});
+Json ToJson(const Event& event) {
+  switch (event.type) {
+    case EventType::kStored:
+      return StoredJson(event);
+    case EventType::kRemoved:
+      return RemovedJson(event);
+    case EventType::kCleared:
+      break;
+  }
+  return Json{{"type", "AllBlocksCleared"}};
 }
+
+// The lines of one payload.
+class Lines {
+ public:
+  // `name` is null for payloads of nowhere.
+  Lines(const MessageName* name, std::string* out) : name_(name), out_(out) {}
+
+  void Skip(std::string_view text, const Json& index) {
+    Add(Json{{"error", text}, {"event", index}});
+  }
+  bool AddBatch(std::span<const uint8_t> payload, wire::EventDecoder* decoder) {
+    wire::EventBatch batch;
+    std::vector<std::pair<size_t, std::string>> skipped;
+    if (const Status status = decoder->Decode(payload, &batch, &skipped); !status) {
+      Skip(status.error().what, nullptr);
+      return false;
+    }
+    auto bad = skipped.begin();
+    auto good = batch.events.begin();
+    for (size_t i = 0; i < batch.events.size() + skipped.size(); ++i) {
+      if (bad != skipped.end() && bad->first == i) {
+        Skip(bad->second, i);
+        ++bad;
+      } else {
+        HR_CHECK(good != batch.events.end());
+        Add(ToJson(*good++));
+      }
+    }
+    return skipped.empty();
+  }
+
+ private:
+  void Add(const Json& line) {
+    if (name_ == nullptr) {
+      *out_ += Dumped(line) + '\n';
+      return;
+    }
+    Json named{{"topic", name_->topic}, {"sequence", name_->sequence}};
+    named.update(line);
+    *out_ += Dumped(named) + '\n';
+  }
+
+  const MessageName* const name_;
+  std::string* const out_;
+};
 
 }  // namespace
 
 std::string EventJson(const Event& event) {
-  switch (event.type) {
-    case EventType::kStored:
-      return Dumped(StoredJson(event));
-    case EventType::kRemoved:
-      return Dumped(RemovedJson(event));
-    case EventType::kCleared:
-      break;
-  }
-  return Dumped(Json{{"type", "AllBlocksCleared"}});
-}
-
-std::string SkippedJson(std::string_view text, size_t index) {
-  return Dumped(Json{{"error", text}, {"event", index}});
+  return Dumped(ToJson(event));
 }
 
 bool AppendEventLines(std::string_view hex, wire::EventDecoder* decoder, std::string* out) {
+  Lines lines(nullptr, out);
   std::vector<uint8_t> payload;
   if (!ParseHex(hex, &payload)) {
-    *out += NoBatchJson("not hexadecimal digits") + '\n';
+    lines.Skip("not hexadecimal digits", nullptr);
     return false;
   }
-  wire::EventBatch batch;
-  std::vector<std::pair<size_t, std::string>> skipped;
-  if (const Status status = decoder->Decode(payload, &batch, &skipped); !status) {
-    *out += NoBatchJson(status.error().what) + '\n';
-    return false;
-  }
-  auto bad = skipped.begin();
-  auto good = batch.events.begin();
-  for (size_t i = 0; i < batch.events.size() + skipped.size(); ++i) {
-    if (bad != skipped.end() && bad->first == i) {
-      *out += SkippedJson(bad->second, i) + '\n';
-      ++bad;
-    } else {
-      HR_CHECK(good != batch.events.end());
-      *out += EventJson(*good++) + '\n';
-    }
-  }
-  return skipped.empty();
+  return lines.AddBatch(payload, decoder);
+}
+
+bool AppendMessageLines(const MessageName& name, std::span<const uint8_t> payload,
+                        wire::EventDecoder* decoder, std::string* out) {
+  return Lines(&name, out).AddBatch(payload, decoder);
 }
 
 }  // namespace headrace::cli

@@ -72,6 +72,15 @@ TEST(EventJson, ShowsEveryField) {
             R"("reason":"evicted"})");
 }
 
+TEST(EventJson, ShowsThePodsOfANode) {
+  const std::string packed = wire::PackEventPods(std::vector<std::string>{"a:1", "b"});
+  Event event{.type = EventType::kStored};
+  event.pods = {reinterpret_cast<const uint8_t*>(packed.data()), packed.size()};
+  event.pods_model = "m";
+  const std::string json = EventJson(event);
+  EXPECT_NE(json.find(R"("pods":["a:1","b"],"pods_model":"m"})"), std::string::npos) << json;
+}
+
 TEST(EventJson, IsJsonWhateverTextAPeerSends) {
   Event event{.type = EventType::kRemoved};
   event.medium = "\xff\"\n";
@@ -99,6 +108,24 @@ TEST(EventLines, SayWhatIsNoPayload) {
   EXPECT_EQ(Lines("zz"), "{\"error\":\"not hexadecimal digits\",\"event\":null}\n");
   EXPECT_EQ(Lines("ff"),
             "{\"error\":\"event batch: not [timestamp, [event...], rank]\",\"event\":null}\n");
+}
+
+TEST(MessageLines, BeginWithTheirTopicAndSequence) {
+  // [1, [["AllBlocksCleared"], 5]]
+  std::string payload = "\x92\x01\x92\x91\xb0";
+  payload += "AllBlocksCleared\x05";
+  const auto bytes = std::span(reinterpret_cast<const uint8_t*>(payload.data()), payload.size());
+  wire::EventDecoder decoder;
+  std::string out;
+  EXPECT_FALSE(AppendMessageLines({"kv@a@m", UINT64_MAX}, bytes, &decoder, &out));
+  EXPECT_EQ(out,
+            "{\"topic\":\"kv@a@m\",\"sequence\":18446744073709551615,"
+            "\"type\":\"AllBlocksCleared\"}\n"
+            "{\"topic\":\"kv@a@m\",\"sequence\":18446744073709551615,"
+            "\"error\":\"neither a map nor an array\",\"event\":1}\n");
+  out.clear();
+  EXPECT_FALSE(AppendMessageLines({"", 0}, {}, &decoder, &out));
+  EXPECT_NE(out.find("\"event\":null"), std::string::npos);
 }
 
 }  // namespace

@@ -18,7 +18,9 @@ class ForkGuard final : public Client {
       : client_(std::move(client)), owner_(::getpid()) {}
   // A child leaks the copy: its lock may be held for ever.
   ~ForkGuard() override {
-    if (Forked()) (void)client_.release();
+    if (!Forked()) return;
+    const SocketClient* const leaked = client_.release();
+    static_cast<void>(leaked);
   }
 
   Status Register(const Registration& registration, Duration wait) override {
@@ -87,6 +89,25 @@ class ForkGuard final : public Client {
   const pid_t owner_;
 };
 
+// What the server would refuse at each registration.
+bool IsName(std::string_view text) {
+  const auto is_control = [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; };
+  return text.size() <= wire::kMaxNameBytes && std::none_of(text.begin(), text.end(), is_control);
+}
+
+Status CheckPods(const ClientOptions& options) {
+  if (options.pods.size() > wire::kMaxServedPods) return Fail(Errc::kLimit, "pods: more than 64");
+  for (const std::string& pod : options.pods) {
+    if (pod.empty() || pod.find('@') != std::string::npos || !IsName(pod)) {
+      return Fail(Errc::kInvalid, "pods: each has 1 to 256 bytes, no @ and no control characters");
+    }
+  }
+  if (!IsName(options.pods_model)) {
+    return Fail(Errc::kInvalid, "pods_model: at most 256 bytes, no control characters");
+  }
+  return {};
+}
+
 Status CheckOptions(const ClientOptions& options) {
   if (options.call_timeout <= Duration::zero() || options.transfer_timeout <= Duration::zero()) {
     return Fail(Errc::kInvalid, "call_timeout and transfer_timeout must be above 0");
@@ -102,6 +123,7 @@ Status CheckOptions(const ClientOptions& options) {
   if (longest > wire::kMaxNameBytes) {
     return Fail(Errc::kInvalid, "instance, tenant and program: at most 256 bytes");
   }
+  HR_RETURN_IF_ERROR(CheckPods(options));
   return {};
 }
 

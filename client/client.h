@@ -30,6 +30,10 @@ struct ClientOptions {
   std::string instance;  // empty: HEADRACE_INSTANCE_ID, else a random name
   std::string tenant;
   std::string program = "headrace-client";
+  // As in the topics of the engine's own events, kv@<pod>@<model>: what the namespace holds counts
+  // for these pods in an index (wire::Register). Empty: for none.
+  std::vector<std::string> pods;
+  std::string pods_model;
   Duration call_timeout = milliseconds(5);    // of Query
   Duration transfer_timeout = seconds(30);    // of a save or load
   Duration breaker_open = milliseconds(200);  // first pause after a failure; doubles

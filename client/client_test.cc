@@ -520,6 +520,16 @@ TEST(Client, RefusesWrongOptionsOnly) {
   EXPECT_EQ(Client::Create({.endpoint = "tcp://host:1"}).error().code, Errc::kInvalid);
   EXPECT_EQ(Client::Create({.endpoint = "/x", .gates = 0}).error().code, Errc::kInvalid);
   EXPECT_EQ(Client::Create({.endpoint = "/x", .call_timeout = {}}).error().code, Errc::kInvalid);
+  const auto with_pods = [](std::vector<std::string> pods, std::string model) {
+    return Client::Create({.endpoint = "/x", .pods = std::move(pods), .pods_model = model});
+  };
+  EXPECT_EQ(with_pods({""}, "").error().code, Errc::kInvalid);
+  EXPECT_EQ(with_pods({"kv@pod"}, "").error().code, Errc::kInvalid);
+  EXPECT_EQ(with_pods({"a\nb"}, "").error().code, Errc::kInvalid);
+  EXPECT_EQ(with_pods({std::string(257, 'p')}, "").error().code, Errc::kInvalid);
+  EXPECT_EQ(with_pods({"a"}, std::string(257, 'm')).error().code, Errc::kInvalid);
+  EXPECT_EQ(with_pods(std::vector<std::string>(65, "a"), "").error().code, Errc::kLimit);
+  EXPECT_TRUE(with_pods(std::vector<std::string>(64, "10.0.0.1:8000"), "org/m@r").has_value());
   EXPECT_TRUE(Client::Create({.endpoint = "/nobody/listens/here"}).has_value());
 }
 

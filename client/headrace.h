@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-#define HR_ABI_VERSION 1
+#define HR_ABI_VERSION 2
 uint32_t hr_abi_version(void);
 
 typedef struct hr_client hr_client;
@@ -30,6 +30,9 @@ typedef struct {
   int64_t breaker_open_us;
   int64_t breaker_open_max_us;
   uint32_t gates;
+  uint32_t num_pods;
+  const char* const* pods; /* that the engine serves, as its own events' topics name them */
+  const char* pods_model;  /* NULL or "": as the namespace */
 } hr_options;
 
 int32_t hr_client_create(const hr_options* options, hr_client** out);

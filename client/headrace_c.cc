@@ -67,6 +67,18 @@ headrace::Duration Micros(int64_t micros) {
   return headrace::microseconds(std::clamp<int64_t>(micros, 0, kLongest));
 }
 
+Status PodsFrom(const hr_options& in, client::ClientOptions* options) {
+  if (in.num_pods > wire::kMaxServedPods) return Fail(Errc::kLimit, "options: more than 64 pods");
+  for (uint32_t i = 0; i < in.num_pods; ++i) {
+    if (in.pods == nullptr || in.pods[i] == nullptr) {
+      return Fail(Errc::kInvalid, "options: a pod must not be NULL");
+    }
+    options->pods.emplace_back(in.pods[i]);
+  }
+  if (in.pods_model != nullptr) options->pods_model = in.pods_model;
+  return {};
+}
+
 Result<client::ClientOptions> OptionsFrom(const hr_options& in) {
   client::ClientOptions options;
   if (in.endpoint != nullptr) options.endpoint = in.endpoint;
@@ -83,6 +95,7 @@ Result<client::ClientOptions> OptionsFrom(const hr_options& in) {
   if (in.breaker_open_max_us > 0) options.breaker_open_max = Micros(in.breaker_open_max_us);
   options.breaker_open_max = std::max(options.breaker_open_max, options.breaker_open);
   if (in.gates > 0) options.gates = in.gates;
+  HR_RETURN_IF_ERROR(PodsFrom(in, &options));
   return options;
 }
 

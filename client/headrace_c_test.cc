@@ -122,6 +122,20 @@ TEST_F(ClientByC, CutsTheStatusAndTellsItsLength) {
   EXPECT_EQ(hr_server_status(client_, text, sizeof(text), 0), -kUnavailable);
 }
 
+TEST(HeadraceC, RefusesPodsThatAreNone) {
+  const char* pods[] = {"10.0.0.1:8000", nullptr};
+  hr_client* client = nullptr;
+  hr_options options{.endpoint = "/nobody", .num_pods = 1, .pods = pods, .pods_model = "org/m"};
+  EXPECT_EQ(hr_client_create(&options, &client), kOk) << hr_last_error();
+  hr_client_destroy(client);
+  options.num_pods = 2;
+  EXPECT_EQ(hr_client_create(&options, &client), kInvalid);
+  options.num_pods = 65;
+  EXPECT_EQ(hr_client_create(&options, &client), static_cast<int32_t>(Errc::kLimit));
+  options = {.endpoint = "/nobody", .num_pods = 1};
+  EXPECT_EQ(hr_client_create(&options, &client), kInvalid);
+}
+
 TEST(HeadraceC, NamesItsVersionAndCodes) {
   EXPECT_EQ(hr_abi_version(), uint32_t{HR_ABI_VERSION});
   EXPECT_STREQ(hr_code_name(3), "gone");

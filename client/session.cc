@@ -96,6 +96,8 @@ Status Session::SendRegister(uint64_t id, const OwnedRegistration& registration,
   }
   if (gates_) descriptors.push_back(gates_->fd());
   message.groups = spec.groups;
+  message.pods.assign(registration.pods.begin(), registration.pods.end());
+  message.pods_model = registration.pods_model;
   std::string frame;
   wire::EncodeRequest({id, std::move(message)}, &frame);
   register_id_ = id;

@@ -26,6 +26,8 @@ struct OwnedRegistration {
 
   Registration spec;
   std::vector<Fd> descriptors;
+  std::vector<std::string> pods;  // of the client's options, like its names
+  std::string pods_model;
 };
 
 struct HelloNames {

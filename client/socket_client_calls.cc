@@ -45,6 +45,8 @@ Status CheckChain(const wire::SaveChain& chain) {
 
 Status SocketClient::Register(const Registration& registration, Duration wait) {
   HR_TRY(OwnedRegistration copy, OwnedRegistration::Copy(registration));
+  copy.pods = options_.pods;
+  copy.pods_model = options_.pods_model;
   Lock lock(mutex_);
   if (closed_) return Fail(Errc::kUnavailable, "the client is closed");
   if (registration_) return Fail(Errc::kExists, "one registration a client");

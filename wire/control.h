@@ -29,6 +29,7 @@ inline constexpr size_t kMaxHashes = 65536;            // in one chain
 inline constexpr size_t kMaxGroups = 16;
 inline constexpr size_t kMaxRanks = 256;
 inline constexpr size_t kMaxBuffers = 16;          // in one Register
+inline constexpr size_t kMaxServedPods = 64;       // in one Register
 inline constexpr size_t kMaxChains = 4096;         // in one Save
 inline constexpr size_t kMaxIds = 65536;           // in one Release or DropHandle
 inline constexpr size_t kMaxPositions = 1u << 24;  // blocks of one sequence
@@ -108,6 +109,10 @@ struct Register {
   bool has_gates = false;
   std::vector<BufferSpec> buffers;
   std::vector<GroupSpec> groups;
+  // Of the engine's own events, whose topics are kv@<pod>@<model>: an index counts what the
+  // namespace holds for these pods. No pod has an @. Both may be empty.
+  std::vector<std::string_view> pods;
+  std::string_view pods_model;
 };
 struct RegisterReply {
   uint64_t generation = 0;    // of the namespace

@@ -104,7 +104,7 @@ void Write(RequestHeadWriter head, const Hello& message) {
 }
 
 void Write(RequestHeadWriter head, const Register& message) {
-  MsgpackWriter* const out = head.Open(7);
+  MsgpackWriter* const out = head.Open(9);
   out->Str(message.name_space);
   out->Uint(message.rank);
   out->Uint(message.world_size);
@@ -114,6 +114,9 @@ void Write(RequestHeadWriter head, const Register& message) {
   for (const BufferSpec& buffer : message.buffers) WriteBuffer(out, buffer);
   out->Array(static_cast<uint32_t>(message.groups.size()));
   for (const GroupSpec& group : message.groups) WriteGroup(out, group);
+  out->Array(static_cast<uint32_t>(message.pods.size()));
+  for (const std::string_view pod : message.pods) out->Str(pod);
+  out->Str(message.pods_model);
 }
 
 void Write(RequestHeadWriter head, const Unregister& message) {

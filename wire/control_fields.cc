@@ -62,10 +62,7 @@ void Fields::Bool(bool* out, const char* wrong) {
 }
 
 void Fields::Name(std::string_view* out, const char* wrong) {
-  if (!Next()) return;
-  std::string_view text;
-  if (!decoder_->in.Str(&text) || !IsName(text)) return decoder_->Reject(wrong);
-  *out = text;
+  if (Next()) ReadName(decoder_, out, wrong);
 }
 
 void Fields::Text(std::string_view* out, const char* wrong) {
@@ -115,6 +112,12 @@ void Fields::Close() {
   for (; left_ > 0 && ok(); --left_) {
     if (!decoder_->in.Skip()) decoder_->Reject("frame: a field beyond the known ones is malformed");
   }
+}
+
+void ReadName(Decoder* decoder, std::string_view* out, const char* wrong) {
+  std::string_view text;
+  if (!decoder->in.Str(&text) || !IsName(text)) return decoder->Reject(wrong);
+  *out = text;
 }
 
 void ReadU64(Decoder* decoder, uint64_t* out, const char* wrong) {

@@ -106,6 +106,7 @@ class Fields {
 };
 
 // Elements of lists.
+void ReadName(Decoder* decoder, std::string_view* out, const char* wrong);
 void ReadU64(Decoder* decoder, uint64_t* out, const char* wrong);
 void ReadU32s(Decoder* decoder, std::vector<uint32_t>* out, const char* wrong);
 

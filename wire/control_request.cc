@@ -89,6 +89,13 @@ void ReadChain(Decoder* decoder, SaveChain* out) {
   in.Close();
 }
 
+void ReadPod(Decoder* decoder, std::string_view* out) {
+  ReadName(decoder, out, "Register.pods[]" HR_NOT_NAME);
+  if (decoder->ok() && (out->empty() || out->find('@') != std::string_view::npos)) {
+    decoder->Reject("Register.pods[]: empty, or has an @");
+  }
+}
+
 void Read(Fields* in, Hello* out) {
   in->U32(&out->version, "Hello.version" HR_NOT_U32);
   in->Name(&out->client, "Hello.client" HR_NOT_NAME);
@@ -107,6 +114,9 @@ void Read(Fields* in, Register* out) {
            {"Register.buffers" HR_NOT_ARRAY, "Register.buffers: more than 16 buffers"}, ReadBuffer);
   in->List(&out->groups, kMaxGroups,
            {"Register.groups" HR_NOT_ARRAY, "Register.groups: more than 16 groups"}, ReadGroup);
+  in->List(&out->pods, kMaxServedPods,
+           {"Register.pods" HR_NOT_ARRAY, "Register.pods: more than 64 pods"}, ReadPod);
+  in->Name(&out->pods_model, "Register.pods_model" HR_NOT_NAME);
   in->Require(!out->name_space.empty(), "Register.name_space: empty");
   in->Require(out->world_size >= 1 && out->world_size <= kMaxRanks,
               "Register.world_size: not 1 to 256");

@@ -59,6 +59,10 @@ TEST(DecodeRequest, HoldsTheLimitsOfLists) {
   EXPECT_EQ(WhatOf(groups), "");
   groups.groups.emplace_back();
   EXPECT_EQ(WhatOf(groups), "Register.groups: more than 16 groups");
+  Register pods{.name_space = "n", .pods = Many<std::string_view>(kMaxServedPods, "p")};
+  EXPECT_EQ(WhatOf(pods), "");
+  pods.pods.emplace_back("p");
+  EXPECT_EQ(WhatOf(pods), "Register.pods: more than 64 pods");
   Register layers{.name_space = "n", .buffers = Many<BufferSpec>(1)};
   layers.groups = Many<GroupSpec>(1);
   layers.groups[0].layout.layer_offsets.resize(kMaxLayers);
@@ -131,6 +135,14 @@ TEST(DecodeRequest, HoldsTheRulesOfNames) {
   EXPECT_EQ(WhatOf(Register{.name_space = longer}), "Register.name_space" + wrong);
   EXPECT_EQ(WhatOf(Register{.name_space = "a\nb"}), "Register.name_space" + wrong);
   EXPECT_EQ(WhatOf(Register{.name_space = ""}), "Register.name_space: empty");
+  EXPECT_EQ(WhatOf(Register{.name_space = "n", .pods = {longest}, .pods_model = longest}), "");
+  EXPECT_EQ(WhatOf(Register{.name_space = "n", .pods = {longer}}), "Register.pods[]" + wrong);
+  EXPECT_EQ(WhatOf(Register{.name_space = "n", .pods_model = longer}),
+            "Register.pods_model" + wrong);
+  for (const char* pod : {"", "a@b"}) {
+    EXPECT_EQ(WhatOf(Register{.name_space = "n", .pods = {pod}}),
+              "Register.pods[]: empty, or has an @");
+  }
   EXPECT_EQ(WhatOf(Hello{.client = "\x7f"}), "Hello.client" + wrong);
   EXPECT_EQ(WhatOf(Hello{.instance = {"\0", 1}}), "Hello.instance" + wrong);
   EXPECT_EQ(WhatOf(Hello{.tenant = std::string(1 << 20, 'n')}), "Hello.tenant" + wrong);

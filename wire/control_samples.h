@@ -2,6 +2,7 @@
 // values), and random ones from a seed.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <random>
@@ -45,7 +46,9 @@ inline std::vector<RequestFrame> SampleRequests() {
                    true,
                    {{BufferKind::kDescriptor, uint64_t{1} << 33, 4096},
                     {BufferKind::kProcess, 1 << 20, 0x7f0000000000}},
-                   {{GroupKind::kFull, 0, 0, layout}, {GroupKind::kWindow, 8, 1, state}}}});
+                   {{GroupKind::kFull, 0, 0, layout}, {GroupKind::kWindow, 8, 1, state}},
+                   {"10.0.0.1:8000", "b"},
+                   "org/m"}});
   frames.push_back({3, Unregister{7}});
   frames.push_back({4, Query{7,
                              1234567890123,
@@ -163,6 +166,12 @@ class RandomMessages {
     for (size_t i = 0; i < name.size(); i += 2) name[i] = static_cast<char>(' ' + random_() % 95);
     return name;
   }
+  std::string_view Pod() {
+    (void)Name();
+    std::string& name = strings_.back();
+    std::replace(name.begin(), name.end(), '@', ':');
+    return name;
+  }
   std::vector<uint64_t> Numbers() {
     std::vector<uint64_t> numbers(random_() % 20);
     for (uint64_t& number : numbers) number = Number();
@@ -201,6 +210,8 @@ class RandomMessages {
       group.layout = {Number(), Number(), Number(), Number(), Small(), Numbers()};
       message.groups.push_back(group);
     }
+    for (uint64_t i = random_() % 4; i > 0; --i) message.pods.push_back(Pod());
+    if (Flag()) message.pods_model = Name();
     return message;
   }
   Query RandomQuery() {

@@ -123,6 +123,15 @@ Status EventDecoder::Decode(std::span<const uint8_t> payload, EventBatch* batch,
   return {};
 }
 
+void ReadEventPods(std::span<const uint8_t> pods, std::vector<std::string_view>* names) {
+  names->clear();
+  EventCursor in(pods);
+  uint32_t count = 0;
+  if (!in.Array(&count)) return;
+  std::string_view name;
+  while (names->size() < count && in.Text(&name)) names->push_back(name);
+}
+
 std::optional<uint64_t> DecodeSequence(std::span<const uint8_t> frame) {
   if (frame.size() != sizeof(uint64_t)) return std::nullopt;
   uint64_t sequence = 0;

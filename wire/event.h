@@ -43,6 +43,10 @@ struct Event {
   std::string_view spec_kind;   // "full_attention", "sliding_window", ...; "" is unknown
   uint32_t sliding_window = 0;  // tokens
   std::string_view session_id;  // "" when the event names none
+  // Headrace's own: what the topic holds counts for these pods, and only these (ReadEventPods);
+  // empty: the event does not say. And the model as those pods' own topics call it, or "".
+  std::span<const uint8_t> pods;
+  std::string_view pods_model;
 
   // kStored and kRemoved
   std::string_view medium;     // "GPU", "CPU", ...; "" when the event names none
@@ -70,6 +74,8 @@ class EventDecoder {
   static constexpr size_t kMaxEvents = 1u << 18;  // in one batch
   static constexpr size_t kMaxHashes = 1u << 20;  // in one event
   static constexpr size_t kMaxTokens = 1u << 24;  // in one event
+  static constexpr size_t kMaxPods = 4096;        // in one event
+  static constexpr size_t kMaxPodBytes = 256;     // of a pod's name, of pods_model
 
   EventDecoder();
   ~EventDecoder();
@@ -99,6 +105,11 @@ struct EventForm {
 // parent is written as bytes when the hashes are and full_parent is there, else as an integer.
 // REQUIRES: each event's full_hashes are there when !form.int_hashes.
 void EncodeEventBatch(const EventBatch& batch, const EventForm& form, std::string* out);
+
+// The names in an event's `pods`, as views of it.
+void ReadEventPods(std::span<const uint8_t> pods, std::vector<std::string_view>* names);
+// What Event::pods holds for these names. REQUIRES: at most kMaxPods, of 1 to kMaxPodBytes bytes.
+std::string PackEventPods(std::span<const std::string> names);
 
 // The 8 big-endian bytes of a message's second frame; nullopt for another length.
 std::optional<uint64_t> DecodeSequence(std::span<const uint8_t> frame);

@@ -24,6 +24,7 @@ class EventWriter {
   void RemovedMap(const Event& event);
   void Array(const Event& event);
   void StoredArray(const Event& event);
+  void PodsOfArray(const Event& event);
   void RemovedArray(const Event& event);
 
   void Hashes(const Event& event);
@@ -90,7 +91,8 @@ void EventWriter::StoredMap(const Event& event) {
   to_.Map(kAlways + uint32_t{!event.extra_keys.empty()} + uint32_t{event.group >= 0} +
           uint32_t{!event.spec_kind.empty()} + uint32_t{event.sliding_window > 0} +
           uint32_t{!event.locality.empty()} + uint32_t{!event.ownership.empty()} +
-          uint32_t{!event.session_id.empty()});
+          uint32_t{!event.session_id.empty()} + uint32_t{!event.pods.empty()} +
+          uint32_t{!event.pods_model.empty()});
   TextField("type", "BlockStored");
   to_.Str("block_hashes");
   Hashes(event);
@@ -113,6 +115,9 @@ void EventWriter::StoredMap(const Event& event) {
   TextField("locality", event.locality);
   TextField("ownership", event.ownership);
   TextField("session_id", event.session_id);
+  if (!event.pods.empty()) to_.Str("pods");
+  Raw(event.pods);
+  TextField("pods_model", event.pods_model);
 }
 
 void EventWriter::RemovedMap(const Event& event) {
@@ -149,13 +154,18 @@ void EventWriter::Map(const Event& event) {
 
 // The oldest readers want exactly the elements up to the medium: the others come only as far as
 // one of them says something.
+uint32_t StoredLength(const Event& event) {
+  if (!event.pods_model.empty()) return 17;
+  if (!event.pods.empty()) return 16;
+  if (event.sliding_window > 0) return 12;
+  if (!event.spec_kind.empty()) return 11;
+  if (event.group >= 0) return 10;
+  if (!event.extra_keys.empty()) return 9;
+  return event.lora_name.empty() ? 7 : 8;
+}
+
 void EventWriter::StoredArray(const Event& event) {
-  uint32_t count = 7;
-  if (!event.lora_name.empty()) count = 8;
-  if (!event.extra_keys.empty()) count = 9;
-  if (event.group >= 0) count = 10;
-  if (!event.spec_kind.empty()) count = 11;
-  if (event.sliding_window > 0) count = 12;
+  const uint32_t count = StoredLength(event);
   to_.Array(count);
   to_.Str("BlockStored");
   Hashes(event);
@@ -168,7 +178,15 @@ void EventWriter::StoredArray(const Event& event) {
   if (count >= 9) event.extra_keys.empty() ? to_.Nil() : Raw(event.extra_keys);
   if (count >= 10) Group(event);
   if (count >= 11) TextOrNil(event.spec_kind);
-  if (count >= 12) to_.Uint(event.sliding_window);
+  if (count >= 12) event.sliding_window == 0 ? to_.Nil() : to_.Uint(event.sliding_window);
+  if (count >= 16) PodsOfArray(event);
+}
+
+// Behind positions that the array form leaves to others.
+void EventWriter::PodsOfArray(const Event& event) {
+  for (int position = 12; position < 15; ++position) to_.Nil();
+  event.pods.empty() ? to_.Nil() : Raw(event.pods);
+  if (!event.pods_model.empty()) to_.Str(event.pods_model);
 }
 
 void EventWriter::RemovedArray(const Event& event) {
@@ -204,6 +222,18 @@ void EventWriter::Batch(const EventBatch& batch) {
 
 void EncodeEventBatch(const EventBatch& batch, const EventForm& form, std::string* out) {
   EventWriter(form, out).Batch(batch);
+}
+
+std::string PackEventPods(std::span<const std::string> names) {
+  HR_CHECK(names.size() <= EventDecoder::kMaxPods);
+  std::string packed;
+  MsgpackWriter to(&packed);
+  to.Array(static_cast<uint32_t>(names.size()));
+  for (const std::string& name : names) {
+    HR_CHECK(!name.empty() && name.size() <= EventDecoder::kMaxPodBytes);
+    to.Str(name);
+  }
+  return packed;
 }
 
 std::string EncodeSequence(uint64_t sequence) {

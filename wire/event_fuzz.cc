@@ -1,6 +1,9 @@
 // Any bytes are a batch or none. What was decoded is within the payload's means, and stays the same
 // when it is encoded and decoded again, in every form.
 #include <cmath>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "wire/event.h"
@@ -14,6 +17,17 @@ using wire::EventForm;
 
 namespace {
 
+void CheckPods(const Event& event) {
+  std::vector<std::string_view> names;
+  wire::ReadEventPods(event.pods, &names);
+  const std::vector<std::string> copies(names.begin(), names.end());
+  const std::string packed = wire::PackEventPods(copies);
+  std::vector<std::string_view> again;
+  wire::ReadEventPods(wire::BytesOf(packed), &again);
+  HR_CHECK(again == names);
+  HR_CHECK(event.pods_model.size() <= EventDecoder::kMaxPodBytes);
+}
+
 void CheckEvent(const Event& event, size_t payload_bytes) {
   HR_CHECK(event.hashes.size() + event.tokens.size() <= payload_bytes);
   HR_CHECK(event.full_hashes.size() == event.hash_bytes * event.hashes.size());
@@ -21,6 +35,8 @@ void CheckEvent(const Event& event, size_t payload_bytes) {
   HR_CHECK(!event.parent || *event.parent != 0);
   HR_CHECK(event.full_parent.empty() || event.parent);
   HR_CHECK(event.remaining_copies.empty() || event.remaining_copies.size() == event.hashes.size());
+  CheckPods(event);
+  if (event.type != wire::EventType::kStored) HR_CHECK(event.pods.empty());
   if (event.type == wire::EventType::kCleared) HR_CHECK(event.hashes.empty());
   if (event.type == wire::EventType::kRemoved) HR_CHECK(event.tokens.empty() && !event.parent);
 }

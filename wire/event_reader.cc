@@ -26,15 +26,19 @@ struct Positions {
   uint32_t required = 1;
   uint32_t firm = 1;
 };
-constexpr Field kStoredOrder[] = {kType,     kHashes, kParent,   kTokens,    kBlockSize,
-                                  kLoraId,   kMedium, kLoraName, kExtraKeys, kGroup,
-                                  kSpecKind, kWindow, kLocality, kOwnership, kSessionId};
+constexpr Field kStoredOrder[] = {kType,     kHashes,    kParent,    kTokens, kBlockSize, kLoraId,
+                                  kMedium,   kLoraName,  kExtraKeys, kGroup,  kSpecKind,  kWindow,
+                                  kLocality, kOwnership, kSessionId, kPods,   kPodsModel};
 constexpr Field kRemovedOrder[] = {kType, kHashes, kMedium, kGroup, kLocality, kOwnership};
 constexpr Positions kStoredPositions = {kStoredOrder, 5, kLocality};
 constexpr Positions kRemovedPositions = {kRemovedOrder, 2, 4};
 
 constexpr const char* kMustBeText = "a text or nil";
 constexpr const char* kMustBeCount = "an integer from 0 to 4294967295, or nil";
+
+bool IsPodText(std::string_view text) {
+  return !text.empty() && text.size() <= EventDecoder::kMaxPodBytes;
+}
 
 std::optional<EventType> TypeOf(std::string_view tag) {
   if (tag == "BlockStored") return EventType::kStored;
@@ -63,6 +67,8 @@ const std::array<EventReader::Rule, kFieldCount> EventReader::kRules = {{
     {"locality", &EventReader::ReadText<&Event::locality>, kMustBeText},
     {"ownership", &EventReader::ReadText<&Event::ownership>, kMustBeText},
     {"session_id", &EventReader::ReadText<&Event::session_id>, kMustBeText},
+    {"pods", &EventReader::ReadPods, "an array of at most 4096 texts of 1 to 256 bytes, or nil"},
+    {"pods_model", &EventReader::ReadPodsModel, "a text of 1 to 256 bytes, or nil"},
     {"remaining_copy_counts", &EventReader::ReadCopies,
      "an array of integers from 0 to 4294967295, or nil"},
     {"reason", &EventReader::ReadText<&Event::reason>, kMustBeText},
@@ -158,6 +164,25 @@ bool EventReader::ReadExtraKeys() {
     if (!in_->Skip()) return false;
   }
   event_.extra_keys = {start, in_->at()};
+  return true;
+}
+
+bool EventReader::ReadPods() {
+  const uint8_t* const start = in_->at();
+  uint32_t count = 0;
+  if (!in_->Array(&count) || count > EventDecoder::kMaxPods) return false;
+  for (uint32_t i = 0; i < count; ++i) {
+    std::string_view name;
+    if (!in_->Text(&name) || !IsPodText(name)) return false;
+  }
+  event_.pods = {start, in_->at()};
+  return true;
+}
+
+bool EventReader::ReadPodsModel() {
+  std::string_view name;
+  if (!in_->Text(&name) || !IsPodText(name)) return false;
+  event_.pods_model = name;
   return true;
 }
 

@@ -71,6 +71,8 @@ class EventReader {
     kLocality,
     kOwnership,
     kSessionId,
+    kPods,
+    kPodsModel,
     kCopies,
     kReason,
     kFieldCount,
@@ -112,6 +114,8 @@ class EventReader {
   bool ReadExtraKeys();
   bool ReadGroup();
   bool ReadCopies();
+  bool ReadPods();
+  bool ReadPodsModel();
   template <std::string_view Event::* member>
   bool ReadText() {
     return in_->Text(&(event_.*member));

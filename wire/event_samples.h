@@ -105,11 +105,12 @@ inline Event Reduced(Event event, const EventForm& form) {
 // All of an event, to be compared.
 inline auto Contents(const Event& event) {
   const auto list = [](auto span) { return std::vector(span.begin(), span.end()); };
-  return std::make_tuple(
-      event.type, list(event.hashes), list(event.full_hashes), event.hash_bytes, event.parent,
-      list(event.full_parent), list(event.tokens), event.block_size, event.lora_id, event.lora_name,
-      list(event.extra_keys), event.spec_kind, event.sliding_window, event.session_id, event.medium,
-      event.group, event.locality, event.ownership, event.reason, list(event.remaining_copies));
+  return std::make_tuple(event.type, list(event.hashes), list(event.full_hashes), event.hash_bytes,
+                         event.parent, list(event.full_parent), list(event.tokens),
+                         event.block_size, event.lora_id, event.lora_name, list(event.extra_keys),
+                         event.spec_kind, event.sliding_window, event.session_id, event.medium,
+                         event.group, event.locality, event.ownership, event.reason,
+                         list(event.remaining_copies), list(event.pods), event.pods_model);
 }
 
 inline bool SameEvent(const Event& got, const Event& event, const EventForm& form) {

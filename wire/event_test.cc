@@ -238,16 +238,16 @@ TEST(EventDecoder, TakesParentZeroAndNilForNone) {
 
 TEST(EventDecoder, GivesDefaultsForNilAndForWhatIsNotThere) {
   std::string nils = Written([](MsgpackWriter& w) {
-    w.Map(17);
+    w.Map(19);
     w.Str("type");
     w.Str("BlockStored");
     w.Str("block_hashes");
     w.Array(1);
     w.Uint(7);
-    for (const char* name :
-         {"parent_block_hash", "token_ids", "block_size", "lora_id", "medium", "lora_name",
-          "extra_keys", "group_idx", "kv_cache_spec_kind", "kv_cache_spec_sliding_window",
-          "locality", "ownership", "session_id", "remaining_copy_counts", "reason"}) {
+    for (const char* name : {"parent_block_hash", "token_ids", "block_size", "lora_id", "medium",
+                             "lora_name", "extra_keys", "group_idx", "kv_cache_spec_kind",
+                             "kv_cache_spec_sliding_window", "locality", "ownership", "session_id",
+                             "remaining_copy_counts", "reason", "pods", "pods_model"}) {
       w.Str(name);
       w.Nil();
     }
@@ -264,6 +264,7 @@ TEST(EventDecoder, GivesDefaultsForNilAndForWhatIsNotThere) {
     EXPECT_EQ(got.group, -1);
     EXPECT_EQ(got.medium.size() + got.lora_name.size() + got.spec_kind.size(), 0u);
     EXPECT_EQ(got.locality.size() + got.ownership.size() + got.session_id.size(), 0u);
+    EXPECT_EQ(got.pods.size() + got.pods_model.size(), 0u);
   }
 }
 
@@ -306,6 +307,12 @@ TEST(EventDecoder, RefusesEachFieldOfAnotherKind) {
       {"locality", Raw("\x01")},
       {"ownership", Raw("\x01")},
       {"session_id", Raw("\x01")},
+      {"pods", Raw("\xa1p")},
+      {"pods", Raw("\x91\x01")},
+      {"pods", Raw("\x91\xa0")},
+      {"pods", "\x91\xda\x01\x01" + std::string(257, 'p')},
+      {"pods_model", Raw("\x01")},
+      {"pods_model", Raw("\xa0")},
       {"type", Raw("\x01")},
   };
   for (const auto& [name, value] : stored) {

@@ -9,7 +9,7 @@ from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_vo
 
 from headrace.types import Code, HeadraceError
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 LIBRARY_NAME = "libheadrace_client.so"
 
 
@@ -24,6 +24,9 @@ class Options(ctypes.Structure):
         ("breaker_open_us", c_int64),
         ("breaker_open_max_us", c_int64),
         ("gates", c_uint32),
+        ("num_pods", c_uint32),
+        ("pods", POINTER(c_char_p)),
+        ("pods_model", c_char_p),
     ]
 
 

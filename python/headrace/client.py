@@ -40,6 +40,8 @@ class Client:
     endpoint: "ipc:///path" or a path; None: HEADRACE_ENGINE_ENDPOINT, else
         ipc:///tmp/headrace.sock.
     instance: the engine deployment; None: HEADRACE_INSTANCE_ID, else a random name.
+    pods, pods_model: as in the topics of the engine's own events, kv@<pod>@<model>. In an index the
+        blocks of the namespace count for these pods.
     Times are seconds; None takes the library's default (calls 5 ms, transfers 30 s, breaker 0.2 to
     5 s). gates: saves and loads in flight; 0: the library's default.
 
@@ -59,6 +61,8 @@ class Client:
         breaker_open: float | None = None,
         breaker_open_max: float | None = None,
         gates: int = 0,
+        pods: Sequence[str] = (),
+        pods_model: str = "",
     ) -> None:
         library = _abi.load_library()
         options = _abi.Options(
@@ -71,6 +75,9 @@ class Client:
             breaker_open_us=_micros(breaker_open),
             breaker_open_max_us=_micros(breaker_open_max),
             gates=gates,
+            num_pods=len(pods),
+            pods=(ctypes.c_char_p * len(pods))(*(pod.encode() for pod in pods)),
+            pods_model=pods_model.encode(),
         )
         handle = ctypes.c_void_p()
         code = library.hr_client_create(ctypes.byref(options), ctypes.byref(handle))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from vllm.config import VllmConfig
 from vllm.logger import init_logger
 
 logger = init_logger("vllm.headrace")
@@ -14,6 +16,9 @@ logger = init_logger("vllm.headrace")
 PREFIX = "headrace."
 SKIP_SAVE = "skip_save"
 MAX_LOAD_TOKENS = "max_load_tokens"
+_TOPIC = re.compile(r"(kv@([^@]*)(?:@(.*))?)?.*", re.DOTALL)  # matches whatever it is
+_MAX_PODS = 64
+_MAX_NAME_BYTES = 256
 _WORTH_LOADING_TOKENS = 64
 """An asynchronous load costs a scheduler round trip; fewer tokens are computed sooner than loaded
 (128 tokens: 0.04 s to load, 0.115 s to compute on the CPU back end)."""
@@ -35,6 +40,9 @@ class Settings:
     """Also save blocks that generated tokens fill."""
     min_load_blocks: int = 0
     """Shorter external hits are computed; 0: as many blocks as make 64 tokens."""
+    pods: tuple[str, ...] = ()
+    """This engine in the topics of its own events, kv@<pod>@<model>; none: as its topic says."""
+    pods_model: str | None = None
 
     def blocks_worth_loading(self, block_tokens: int) -> int:
         if self.min_load_blocks > 0:
@@ -76,6 +84,30 @@ def _switch(value: Any) -> bool:
     return value
 
 
+def _pods(value: Any) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError("a list of names, or names with commas between")
+    names = tuple(name.strip() for name in names)
+    if len(names) > _MAX_PODS or not all(map(_is_pod, names)):
+        raise TypeError(f"at most {_MAX_PODS} names of 1 to 256 bytes without @")
+    return names
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name.encode()) <= _MAX_NAME_BYTES and name.isprintable()
+
+
+def _is_pod(name: str) -> bool:
+    return _is_name(name) and "@" not in name
+
+
+def _model(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and _is_name(value)):
+        raise TypeError("a name of 1 to 256 bytes")
+    return value
+
+
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "endpoint": _text,
     "instance_id": _text,
@@ -85,6 +117,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "query_timeout_ms": _positive,
     "save_decode": _switch,
     "min_load_blocks": _count,
+    "pods": _pods,
+    "pods_model": _model,
 }
 assert set(_PARSERS) == {f.name for f in fields(Settings)}
 
@@ -112,7 +146,34 @@ def parse_settings(
         values["endpoint"] = environ["HEADRACE_ENGINE_ENDPOINT"]
     if environ.get("HEADRACE_INSTANCE_ID"):
         values["instance_id"] = environ["HEADRACE_INSTANCE_ID"]
+    if environ.get("HEADRACE_PODS"):
+        try:
+            values["pods"] = _pods(environ["HEADRACE_PODS"])
+        except TypeError as error:
+            raise ValueError(f"HEADRACE_PODS must be {error}") from None
     return Settings(**values)
+
+
+def served_pods(settings: Settings, config: VllmConfig) -> tuple[tuple[str, ...], str]:
+    """The pods that this engine is, and its model, as its own events' topics name them: settings,
+    else its topic. Without either nothing the server holds counts for it in an index."""
+    topic = getattr(getattr(config, "kv_events_config", None), "topic", None) or ""
+    _, pod, model = _TOPIC.fullmatch(topic).groups()
+    pods = settings.pods or ((pod,) if pod else ())
+    if not pods:
+        return (), ""
+    name = settings.pods_model or model or _served_name(config)
+    if not all(map(_is_pod, pods)) or not _is_name(name):
+        logger.warning(
+            "headrace: pods %s of model %r are no names: no index counts them", pods, name
+        )
+        return (), ""
+    return pods, name
+
+
+def _served_name(config: VllmConfig) -> str:
+    name = getattr(config.model_config, "served_model_name", None) or config.model_config.model
+    return name if isinstance(name, str) else str(name[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from vllm.v1.kv_cache_interface import KVCacheConfig
 from vllm.v1.metrics.cache_hit_source import CacheHitSource
 
 from headrace.client import Client
-from headrace.vllm.config import Settings, parse_settings
+from headrace.vllm.config import Settings, parse_settings, served_pods
 from headrace.vllm.handover import Identity
 from headrace.vllm.hooks import guard, hook, nothing
 from headrace.vllm.layout import CachePlan, plan_cache
@@ -100,6 +100,7 @@ class HeadraceConnector(KVConnectorBase_V1, SupportsHMA):
 
     def _connect(self, part: str) -> Client:
         settings = self._settings
+        pods, pods_model = served_pods(settings, self._vllm_config)
         longest = max(settings.load_timeout_ms, settings.save_timeout_ms)
         return Client(
             settings.endpoint,
@@ -110,6 +111,8 @@ class HeadraceConnector(KVConnectorBase_V1, SupportsHMA):
             call_timeout=settings.query_timeout_ms / 1000 if part == "scheduler" else 1.0,
             # The worker takes back what is late; this is for a worker that makes no steps.
             transfer_timeout=longest / 1000 + 1.0,
+            pods=pods,
+            pods_model=pods_model,
         )
 
     # What vLLM asks of the class.

@@ -8,6 +8,7 @@ import torch
 from factory import cache_config, computed, make_caches, make_request, step
 from fake_server import FakeServer
 from vllm.config import KVTransferConfig
+from vllm.config.kv_events import KVEventsConfig
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorBase_V1,
     KVConnectorRole,
@@ -166,6 +167,24 @@ def test_an_external_reset_reaches_the_server(monkeypatch):
     assert engine.server.calls.clears == 1
     engine.server.mood = "absent"
     assert engine.scheduler.reset_cache() is False
+
+
+def test_both_halves_name_the_pods_of_vllms_own_topic(monkeypatch):
+    server, named = FakeServer(), []
+
+    def connect(*_, program, **options):
+        named.append((program, options["pods"], options["pods_model"]))
+        return server.connect(program)
+
+    monkeypatch.setattr(connector_module, "Client", connect)
+    config, cache = vllm_config(), cache_config(BS)
+    config.kv_events_config = KVEventsConfig(True, publisher="zmq", topic="kv@10.0.0.1:8000@org/m")
+    worker = HeadraceConnector(config, KVConnectorRole.WORKER, cache)
+    worker.register_kv_caches(make_caches(cache, BS))
+    HeadraceConnector(config, KVConnectorRole.SCHEDULER, cache)
+    programs, pods, models = (set(column) for column in zip(*named))
+    assert {"headrace-vllm-worker", "headrace-vllm-scheduler"} <= programs
+    assert (pods, models) == ({("10.0.0.1:8000",)}, {"org/m"})
 
 
 def test_wrong_settings_are_refused_at_start(monkeypatch):
