@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/eviction_policy.h"
 #include "engine/load_worker.h"
+#include "engine/resident_walk.h"
 #include "engine/save_worker.h"
 
 namespace headrace::engine {
@@ -19,6 +20,9 @@ class Engine::State {
   bool HasWork() const;
   std::optional<Time> NextDeadline() const;
   const Stats& stats() const { return context_.stats; }
+  BlockIndex Walk(BlockIndex from, uint32_t count, const ResidentVisitor& visit) const {
+    return engine::WalkResident(*cache_, from, count, visit);
+  }
   void CheckInvariants() const;
   uint32_t LinearHit(NamespaceId name_space, const HashList& hashes) const {
     return queries_->LinearHit(name_space, hashes);

@@ -169,6 +169,10 @@ std::optional<Time> Engine::NextDeadline() const {
 const Stats& Engine::stats() const {
   return state_->stats();
 }
+BlockIndex Engine::WalkResident(BlockIndex from, uint32_t count,
+                                const std::function<void(const BlockStored&)>& visit) const {
+  return state_->Walk(from, count, visit);
+}
 void Engine::CheckInvariants() const {
   state_->CheckInvariants();
 }

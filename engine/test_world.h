@@ -139,6 +139,7 @@ class World {
                            std::vector<uint8_t>(e.hash.view().begin(), e.hash.view().end())};
         },
         *event);
+    events_.push_back(*event);
     if (auto* stored = std::get_if<BlockStored>(event)) {
       EXPECT_TRUE(listened_.insert(key).second);
       stored_.push_back(std::move(*stored));
@@ -305,6 +306,7 @@ class World {
   std::vector<SessionId>& gone() { return gone_; }
   std::vector<BlockStored>& stored() { return stored_; }
   std::vector<BlockRemoved>& removed() { return removed_; }
+  const std::vector<BlockEvent>& events() const { return events_; }  // in their order
   std::vector<Reply>& replies() { return replies_; }
 
  private:
@@ -329,6 +331,7 @@ class World {
   std::vector<SessionId> gone_;
   std::vector<BlockStored> stored_;
   std::vector<BlockRemoved> removed_;
+  std::vector<BlockEvent> events_;
   std::set<std::pair<NamespaceId, std::vector<uint8_t>>> listened_;  // what events say is there
   std::vector<Reply> replies_;
 };

@@ -20,6 +20,8 @@
 #include "server/core.h"
 #include "server/core_thread.h"
 #include "server/device.h"
+#include "server/event_feed.h"
+#include "server/event_publisher.h"
 #include "server/growth.h"
 #include "server/heir.h"
 #include "server/http_api.h"
@@ -166,9 +168,71 @@ struct Server {
   std::unique_ptr<engine::Engine> engine;
   std::unique_ptr<transport::Mover> mover;
   std::unique_ptr<PoolGrowth> growth;
+  PodBoard pods;
+  std::unique_ptr<EventQueue> event_queue;  // this and the next two: null without events
+  std::unique_ptr<EventPublisher> publisher;
+  std::unique_ptr<EventFeed> events;
   std::unique_ptr<Core> core;
   Sockets sockets;
 };
+
+std::string MachineName() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof(name) - 1) == 0 && name[0] != 0 ? name : "localhost";
+}
+
+Status MakeEvents(const ServerOptions& options, Server* server, std::string* message) {
+  if (!options.events.on()) return {};
+  const EventLimits& limits = options.event_limits;
+  server->event_queue = std::make_unique<EventQueue>(limits.queue_events, limits.queue_bytes);
+  std::string node = options.events.topic_node;
+  if (node.empty()) node = DefaultTopicNode(server->info.addr, MachineName());
+  HR_TRY(server->publisher, EventPublisher::Create({.options = options.events,
+                                                    .limits = limits,
+                                                    .node = std::move(node),
+                                                    .max_topics = options.engine.max_namespaces,
+                                                    .seed = RandomWord(),
+                                                    .queue = server->event_queue.get(),
+                                                    .pods = &server->pods},
+                                                   message));
+  server->events = std::make_unique<EventFeed>(
+      EventFeed::Parts{.queue = server->event_queue.get(),
+                       .engine = server->engine.get(),
+                       .namespaces = server->pool.meta.namespaces(),
+                       .wake = [publisher = server->publisher.get()] { publisher->Wake(); },
+                       .token_ids = options.events.token_ids});
+  return {};
+}
+
+EventTotals TotalsOf(const Server& server) {
+  const EventNumbers numbers = server.publisher->numbers();
+  return {.queue_depth = server.event_queue->size(),
+          .published = numbers.stream.stored + numbers.stream.removed,
+          .messages = numbers.stream.messages,
+          .unsent = numbers.unsent,
+          .gaps = numbers.stream.gaps,
+          .kept_bytes = numbers.stream.kept_bytes,
+          .forgotten = numbers.stream.forgotten,
+          .resident = numbers.stream.resident,
+          .replays = numbers.desk.replays,
+          .snapshots = numbers.desk.snapshots,
+          .refused = numbers.desk.refused,
+          .malformed = numbers.desk.malformed,
+          .abandoned = numbers.desk.abandoned,
+          .clients_refused = numbers.clients_refused};
+}
+
+void ExportSequences(Server* server) {
+  if (server->publisher == nullptr) return;
+  server->metrics->OnScrape([metrics = server->metrics.get(), from = server->publisher.get()] {
+    for (const auto& [topic, sequence] : from->numbers().last_sequences) {
+      metrics
+          ->GetGauge("headrace_events_last_sequence", "Of the last message of a topic",
+                     {{"topic", topic}})
+          ->Set(static_cast<double>(sequence));
+    }
+  });
+}
 
 Status Make(const ServerOptions& options, Server* server, std::string* message) {
   const uint64_t epoch = RandomWord();
@@ -182,6 +246,7 @@ Status Make(const ServerOptions& options, Server* server, std::string* message) 
   server->metrics = Metrics::Create();
   server->rpc = std::make_unique<RpcMetrics>(server->metrics.get());
   server->info = Describe(options, server->pool, *server->mover, server->sockets);
+  HR_RETURN_IF_ERROR(MakeEvents(options, server, message));
   server->growth =
       std::make_unique<PoolGrowth>(&server->pool, [server](uint32_t first, uint32_t count) {
         server->loop->Post([server, first, count] { server->core->AddPages(first, count); });
@@ -193,9 +258,14 @@ Status Make(const ServerOptions& options, Server* server, std::string* message) 
                   .mover = server->mover.get(),
                   .rpc = server->rpc.get(),
                   .board = &server->board,
-                  .status_json = [server](const Snapshot& snapshot) {
-                    return StatusJson(server->info, snapshot, server->growth->progress());
-                  }});
+                  .status_json =
+                      [server](const Snapshot& snapshot) {
+                        return StatusJson(server->info, snapshot, server->growth->progress());
+                      },
+                  .events = server->events.get(),
+                  .event_totals = [server] { return TotalsOf(*server); },
+                  .pods = server->events == nullptr ? nullptr : &server->pods,
+                  .pods_changed = [server] { server->publisher->Wake(); }});
   return {};
 }
 
@@ -228,6 +298,7 @@ Status Serve(const ServerOptions& options, Server* server, StopSignals* signals,
   const HttpSources sources{&server->info, server->growth.get(), &server->board,
                             server->metrics.get()};
   ExportMetrics(options, sources);
+  ExportSequences(server);
   AddPages(server->sockets.http.get(), sources);
   Status watched = loop->Watch(signals->fd(), EPOLLIN, [server, signals](uint32_t) {
     signals->Drain();
@@ -239,6 +310,13 @@ Status Serve(const ServerOptions& options, Server* server, StopSignals* signals,
     watched = core->Start(server->sockets.local.TakeFd(), std::move(server->sockets.remote));
   }
   if (!watched) return Refuse(message, watched.error().what, watched.error());
+  if (server->publisher != nullptr) {
+    if (const Status started = server->publisher->Start(); !started) {
+      return Refuse(message, started.error().what, started.error());
+    }
+    HR_INFO("events on {}, replay on {}", server->publisher->endpoint(),
+            server->publisher->replay_endpoint());
+  }
   LogStart(options, *server);
   server->sockets.http->Start();
   server->growth->Start();

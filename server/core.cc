@@ -17,6 +17,9 @@ constexpr const char* kCommandNames[] = {"open_session", "close_session", "regis
 static_assert(sizeof(kCommandNames) / sizeof(kCommandNames[0]) ==
               std::variant_size_v<engine::Command>);
 
+// Until a feed that found no room looks again.
+constexpr Duration kEventPause = milliseconds(1);
+
 double Seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -33,7 +36,11 @@ Core::Core(const ServerOptions& options, uint64_t epoch, Parts parts)
                .max_frame = static_cast<uint32_t>(options.session.max_frame_bytes),
                .max_sessions = options.engine.max_sessions,
                .max_lease = options.engine.max_lease},
-              {.host = this, .sessions = &sessions_, .buffers = &buffers_, .rpc = parts_.rpc}),
+              {.host = this,
+               .sessions = &sessions_,
+               .buffers = &buffers_,
+               .rpc = parts_.rpc,
+               .pods = parts_.pods}),
       acceptor_(parts_.loop, [this](Fd fd, Peer peer) { sessions_.Add(std::move(fd), peer); }) {
   HR_CHECK(parts_.loop != nullptr && parts_.mover != nullptr && parts_.rpc != nullptr);
   HR_CHECK(parts_.engine != nullptr && parts_.board != nullptr);
@@ -74,6 +81,7 @@ void Core::OnBadStream(Session& session, const Error& error) {
 void Core::OnClosing(Session& session) {
   HR_INFO("session {} ends: saved {} bytes, loaded {} bytes", session.id(),
           session.counts.saved_bytes, session.counts.loaded_bytes);
+  if (parts_.pods != nullptr) parts_.pods->LeaveAll(session.id());
   Apply(engine::CloseSession{session.id()});
 }
 
@@ -100,6 +108,7 @@ void Core::ApplyOne(const engine::Command& command) {
     counters_.longest_apply_seconds = took;
     counters_.longest_apply = kCommandNames[command.index()];
   }
+  if (parts_.events != nullptr) parts_.events->Push(&effects_.events);
   carrier_.Carry(&effects_);
   applying_ = false;
 }
@@ -140,11 +149,29 @@ bool Core::OnIdle() {
   if (draining()) AdvanceDrain();
   ArmTimer();
   more = more || parts_.engine->HasWork();
+  more = AdvanceEvents() || more;
+  TellOfPods();
   const double turn = Seconds(MonotonicNow() - parts_.loop->now());
   ++counters_.turns;
   counters_.busy_seconds += turn;
   counters_.longest_turn_seconds = std::max(counters_.longest_turn_seconds, turn);
   return more;
+}
+
+bool Core::AdvanceEvents() {
+  if (parts_.events == nullptr || !parts_.events->behind()) return false;
+  if (parts_.events->Advance()) return true;
+  if (!parts_.events->behind() || events_wait_) return false;
+  // The publisher makes room without telling.
+  events_wait_ = true;
+  parts_.loop->At(parts_.loop->now() + kEventPause, [this] { events_wait_ = false; });
+  return false;
+}
+
+void Core::TellOfPods() {
+  if (parts_.pods == nullptr || parts_.pods->version() == pods_version_) return;
+  pods_version_ = parts_.pods->version();
+  parts_.pods_changed();
 }
 
 void Core::ArmTimer() {
@@ -217,7 +244,13 @@ Snapshot Core::TakeSnapshot() const {
                     .jobs_running = carrier_.jobs_running(),
                     .jobs_held = carrier_.jobs_held(),
                     .buffers = buffers_.size(),
+                    .events = {},
                     .session_list = {}};
+  if (parts_.events != nullptr) {
+    snapshot.events = parts_.event_totals();
+    snapshot.events.dropped = parts_.events->dropped();
+    snapshot.events.losses = parts_.events->losses();
+  }
   sessions_.ForEach([&snapshot](const Session& session) {
     if (session.state == Session::State::kGreeting) return;
     SessionInfo info{.id = session.id(),

@@ -15,6 +15,8 @@
 #include "server/acceptor.h"
 #include "server/buffers.h"
 #include "server/effects.h"
+#include "server/event_feed.h"
+#include "server/event_pods.h"
 #include "server/options.h"
 #include "server/requests.h"
 #include "server/session_table.h"
@@ -33,6 +35,12 @@ class Core final : private SessionHost, private RequestHost, private EffectSink 
     SnapshotBoard* board = nullptr;
     // The status of the whole server as JSON, for the protocol's StatusRequest.
     std::function<std::string(const Snapshot&)> status_json;
+    EventFeed* events = nullptr;  // null: nobody listens
+    // What the publisher at the feed's other end counted. Set when `events` is.
+    std::function<EventTotals()> event_totals;
+    // Hears which pods sessions serve, and whom to tell of a change. Set when `events` is.
+    PodBoard* pods = nullptr;
+    std::function<void()> pods_changed;
   };
   Core(const ServerOptions& options, uint64_t epoch, Parts parts);
   ~Core() override;
@@ -64,6 +72,8 @@ class Core final : private SessionHost, private RequestHost, private EffectSink 
   void ApplyOne(const engine::Command& command);
   void OnMover();
   bool OnIdle();
+  bool AdvanceEvents();
+  void TellOfPods();
   void ArmTimer();
   void AdvanceDrain();
   void CloseSessions();
@@ -81,7 +91,9 @@ class Core final : private SessionHost, private RequestHost, private EffectSink 
   std::vector<wire::CopyDone> done_;
   uint64_t timer_ = 0;  // of the engine's next deadline; 0: none
   Time timer_at_;
+  bool events_wait_ = false;  // a timer will try again to tell what was lost
   bool applying_ = false;
+  uint64_t pods_version_ = 0;  // that was told of
 
   enum class Phase : uint8_t { kServing, kDraining, kClosing, kStopped };
   Phase phase_ = Phase::kServing;

@@ -76,4 +76,26 @@ void VisitServerLimits(ServerOptions* options, Visitor* visit) {
   visit->Time("drain-fence", &options->drain.drain_fence, "that cancelled copies get after that");
 }
 
+template <typename Visitor>
+void VisitEventLimits(EventLimits* limits, Visitor* visit) {
+  constexpr uint32_t kMany = 1u << 30;
+  visit->Group("Limits of events");
+  visit->Number("events-queue", &limits->queue_events, 1024u, 1u << 24,
+                "events on their way to the publisher; beyond they are dropped, and told");
+  visit->Size("events-queue-bytes", &limits->queue_bytes, "token ids in that queue");
+  visit->Number("events-buffer-steps", &limits->buffer_steps, 1u, kMany,
+                "messages of a topic kept for replay");
+  visit->Size("events-buffer-bytes", &limits->buffer_bytes, "messages of all topics kept for it");
+  visit->Number("events-batch-blocks", &limits->batch_blocks, 1u, 65536u, "in one message");
+  visit->Time("events-window", &limits->window, "that events wait for others to go with them");
+  visit->Time("events-heartbeat", &limits->heartbeat,
+              "between messages without events of a quiet topic; 0: none");
+  visit->Number("events-subscriber-queue", &limits->subscriber_queue, 1u, kMany,
+                "messages that one subscriber may leave unread");
+  visit->Number("events-requests", &limits->requests, 1u, kMany,
+                "replays and snapshots that wait or run");
+  visit->Time("events-answer-timeout", &limits->answer_timeout,
+              "for a peer that does not take its answers");
+}
+
 }  // namespace headrace::server

@@ -27,4 +27,17 @@ struct DrainLimits {
   Duration drain_fence = milliseconds(500);  // then they are cancelled and fenced
 };
 
+struct EventLimits {
+  uint32_t queue_events = 65536;          // from the core to the publisher
+  uint64_t queue_bytes = 64ull << 20;     // token ids in them
+  uint32_t buffer_steps = 10000;          // messages of a topic kept for replay
+  uint64_t buffer_bytes = 256ull << 20;   // of all topics
+  uint32_t batch_blocks = 1024;           // in one message
+  Duration window = milliseconds(2);      // from an event to its message
+  Duration heartbeat = seconds(30);       // a quiet topic's messages without events; 0: none
+  uint32_t subscriber_queue = 100000;     // messages that wait for one subscriber
+  uint32_t requests = 64;                 // replays and snapshots that wait or run
+  Duration answer_timeout = seconds(10);  // for a peer that does not take its answers
+};
+
 }  // namespace headrace::server

@@ -210,6 +210,7 @@ std::vector<LimitValue> LimitsOf(const ServerOptions& options) {
   LimitCollector collector;
   VisitEngineLimits(&copy.engine, &collector);
   VisitServerLimits(&copy, &collector);
+  VisitEventLimits(&copy.event_limits, &collector);
   return collector.Take();
 }
 
@@ -219,8 +220,10 @@ Result<OptionTable::Outcome> ParseServerOptions(int argc, const char* const* arg
                     "Keeps the KV cache of LLM engines outside the engines and moves it.");
   BindServing(options, &table);
   BindMemory(options, &table);
+  BindEventOptions(&options->events, &table);
   VisitEngineLimits(&options->engine, &table);
   VisitServerLimits(options, &table);
+  VisitEventLimits(&options->event_limits, &table);
   HR_TRY(const auto outcome, table.Parse(argc, argv, message));
   if (outcome == OptionTable::Outcome::kExit) return outcome;
   HR_RETURN_IF_ERROR(CheckDevices(*options, message));
@@ -228,6 +231,7 @@ Result<OptionTable::Outcome> ParseServerOptions(int argc, const char* const* arg
   HR_RETURN_IF_ERROR(
       CheckPool(options, table.given("page-size"), table.given("region-size"), message));
   HR_RETURN_IF_ERROR(CheckLimits(*options, message));
+  HR_RETURN_IF_ERROR(CheckEventOptions(options->events, message));
   options->huge = HugeOf(options->huge_pages);
   options->effective = table.effective();
   return outcome;

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "engine/limits.h"
 #include "net/http_server.h"
+#include "server/event_options.h"
 #include "server/limits.h"
 #include "transport/memory.h"
 
@@ -39,6 +40,8 @@ struct ServerOptions {
   DrainLimits drain;
   engine::Limits engine;
   net::HttpLimits http;
+  EventOptions events;
+  EventLimits event_limits;
 
   // Derived by ParseServerOptions.
   std::string socket_path;       // of `socket`

@@ -51,7 +51,7 @@ struct RequestRouter::Dispatch {
   void operator()(const wire::Hello& hello) { router.OnHello(call, hello); }
   void operator()(const wire::Register& spec) { router.OnRegister(call, spec); }
   void operator()(const wire::Unregister& message) {
-    call.session.name_spaces.erase(message.registration);
+    router.OnUnregister(call.session, message.registration);
     Apply(engine::Unregister{call.session.id(), call.request, message.registration});
   }
   void operator()(const wire::Query& query) {
@@ -198,10 +198,10 @@ void RequestRouter::OnRegister(const Call& call, const wire::Register& spec) {
     (void)call.session.End(call.request);
     return Reject(call, buffers.error().code, why);
   }
-  registering_ = spec.name_space;
+  registering_ = &spec;
   registration_refused_ = false;
   parts_.host->Apply(engine::Register{call.session.id(), call.request, &spec, *buffers});
-  registering_ = {};
+  registering_ = nullptr;
   if (!registration_refused_) return;
   for (const wire::BufferId id : *buffers) parts_.buffers->Drop(id);
 }
@@ -233,8 +233,21 @@ void RequestRouter::Account(Session& session, const engine::Reply& reply) {
     }
   } else if (const auto* joined = std::get_if<wire::RegisterReply>(&reply.body)) {
     if (reply.error.code != Errc::kOk) return;
-    session.name_spaces[joined->registration] = registering_;
+    OnRegistered(session, joined->registration);
   }
+}
+
+void RequestRouter::OnRegistered(Session& session, uint32_t registration) {
+  HR_CHECK(registering_ != nullptr);  // the core answers before Apply returns
+  const wire::Register& spec = *registering_;
+  session.name_spaces[registration] = spec.name_space;
+  if (parts_.pods == nullptr) return;
+  parts_.pods->Join(session.id(), registration, spec.name_space, spec.pods, spec.pods_model);
+}
+
+void RequestRouter::OnUnregister(Session& session, uint32_t registration) {
+  session.name_spaces.erase(registration);
+  if (parts_.pods != nullptr) parts_.pods->Leave(session.id(), registration);
 }
 
 void RequestRouter::Answer(const Call& call, wire::ReplyBody body) {

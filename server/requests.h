@@ -11,6 +11,7 @@
 #include "engine/command.h"
 #include "engine/effect.h"
 #include "server/buffers.h"
+#include "server/event_pods.h"
 #include "server/rpc_metrics.h"
 #include "server/session_table.h"
 
@@ -45,6 +46,7 @@ class RequestRouter {
     SessionTable* sessions = nullptr;
     BufferBook* buffers = nullptr;
     RpcMetrics* rpc = nullptr;
+    PodBoard* pods = nullptr;  // null: nobody asks which pods are served
   };
   RequestRouter(const RequestConfig& config, const Parts& parts);
 
@@ -76,6 +78,8 @@ class RequestRouter {
   void OnHello(const Call& call, const wire::Hello& hello);
   void OnRegister(const Call& call, const wire::Register& spec);
   void Account(Session& session, const engine::Reply& reply);
+  void OnRegistered(Session& session, uint32_t registration);
+  void OnUnregister(Session& session, uint32_t registration);
   void Answer(const Call& call, wire::ReplyBody body);
   // The answer to a request that did not begin: one of the same number may be running.
   void Reject(const Call& call, Errc code, std::string_view text);
@@ -87,7 +91,7 @@ class RequestRouter {
   uint32_t open_sessions_ = 0;
   // Of the hello or the registration that is being applied.
   Error hello_refused_{Errc::kOk, 0, ""};
-  std::string_view registering_;
+  const wire::Register* registering_ = nullptr;
   bool registration_refused_ = false;
   RequestCounters counters_;
 };

@@ -82,10 +82,11 @@ struct Fixture final : SessionHost, RequestHost {
   BufferBook buffers{&mover};
   std::unique_ptr<Metrics> metrics = Metrics::Create();
   RpcMetrics rpc{metrics.get()};
+  PodBoard pods;
   SessionTable table{&loop, SessionLimits{}, this};
   RequestRouter router{
       {.epoch = kEpoch, .max_frame = 4096, .max_sessions = 1, .max_lease = seconds(60)},
-      {.host = this, .sessions = &table, .buffers = &buffers, .rpc = &rpc}};
+      {.host = this, .sessions = &table, .buffers = &buffers, .rpc = &rpc, .pods = &pods}};
   Session* session = nullptr;
   std::vector<size_t> commands;
   RequestId last_request = 0;
@@ -262,6 +263,29 @@ TEST(RequestRouter, RegistersBuffersThatComeWithTheMessage) {
   EXPECT_EQ(std::get<wire::RegisterReply>(replies[0].body).registration, 11u);
   EXPECT_EQ(f.buffers.size(), 1u);
   EXPECT_EQ(f.session->name_spaces.at(11), "weights");
+}
+
+TEST(RequestRouter, KeepsThePodsOfARegistrationUntilItEnds) {
+  Fixture f;
+  f.SayHello();
+  const wire::Register spec{
+      .name_space = "n", .block_tokens = 16, .pods = {"b", "a"}, .pods_model = "m"};
+  ASSERT_EQ(f.Ask(2, spec)[0].code, Errc::kOk);
+  const auto served = f.pods.Of("n");
+  ASSERT_NE(served, nullptr);
+  EXPECT_EQ(served->names, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(served->model, "m");
+  f.Ask(3, wire::Unregister{11});
+  EXPECT_EQ(f.pods.Of("n"), nullptr);
+}
+
+TEST(RequestRouter, ShowsNoPodsOfARefusedRegistration) {
+  Fixture f;
+  f.SayHello();
+  f.join_error = {Errc::kExists, 0, "Register.world_size: differs"};
+  const wire::Register spec{.name_space = "n", .block_tokens = 16, .pods = {"a"}};
+  ASSERT_EQ(f.Ask(2, spec)[0].code, Errc::kExists);
+  EXPECT_EQ(f.pods.Of("n"), nullptr);
 }
 
 TEST(RequestRouter, NamesWhatIsMissingInARegistration) {

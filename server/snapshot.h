@@ -39,6 +39,26 @@ struct LoopCounters {
   uint64_t commands = 0;
 };
 
+// What event publishing counted, at both ends of its queue.
+struct EventTotals {
+  uint64_t dropped = 0;  // events that found the queue full
+  uint64_t losses = 0;   // times that this happened
+  uint64_t queue_depth = 0;
+  uint64_t published = 0;  // blocks told, stored or removed
+  uint64_t messages = 0;
+  uint64_t unsent = 0;
+  uint64_t gaps = 0;
+  uint64_t kept_bytes = 0;
+  uint64_t forgotten = 0;
+  uint64_t resident = 0;
+  uint64_t replays = 0;
+  uint64_t snapshots = 0;
+  uint64_t refused = 0;
+  uint64_t malformed = 0;
+  uint64_t abandoned = 0;
+  uint64_t clients_refused = 0;
+};
+
 struct Snapshot {
   Time taken;
   bool draining = false;
@@ -54,6 +74,7 @@ struct Snapshot {
   uint64_t jobs_running = 0;
   uint64_t jobs_held = 0;
   uint64_t buffers = 0;
+  EventTotals events;
   std::vector<SessionInfo> session_list;
 };
 

@@ -70,6 +70,23 @@ constexpr StatRow kRows[] = {
     {"events_stored", true, HR_STAT(carrier.stored), "Blocks that became visible"},
     {"events_removed", true, HR_STAT(carrier.removed), "Blocks that stopped being visible"},
 
+    {"events_published", true, HR_STAT(events.published), "Blocks told to subscribers"},
+    {"events_messages", true, HR_STAT(events.messages), "Messages with events published"},
+    {"events_messages_unsent", true, HR_STAT(events.unsent), "Messages the socket did not take"},
+    {"events_dropped", true, HR_STAT(events.dropped), "Events that found the queue full"},
+    {"events_gaps", true, HR_STAT(events.gaps), "Sequences left out because events were dropped"},
+    {"events_replays", true, HR_STAT(events.replays), "Replays answered"},
+    {"events_snapshots", true, HR_STAT(events.snapshots), "Snapshots answered"},
+    {"events_requests_refused", true, HR_STAT(events.refused), "Replays and snapshots refused"},
+    {"events_requests_malformed", true, HR_STAT(events.malformed), "Messages that are no request"},
+    {"events_requests_abandoned", true, HR_STAT(events.abandoned),
+     "Replays and snapshots whose reader went or stood still"},
+    {"events_clients_refused", true, HR_STAT(events.clients_refused), "Clients without a key"},
+    {"events_queue_depth", false, HR_STAT(events.queue_depth), "Events that wait to be published"},
+    {"events_kept_bytes", false, HR_STAT(events.kept_bytes), "Messages kept for replay"},
+    {"events_resident_blocks", false, HR_STAT(events.resident),
+     "Blocks that a snapshot would tell"},
+
     {"connections", false, HR_STAT(connections), "Connections, with and without a hello"},
     {"buffers", false, HR_STAT(buffers), "Engine buffers mapped"},
     {"connections_accepted", true, HR_STAT(sessions.accepted), "Connections accepted"},
@@ -113,6 +130,10 @@ constexpr LimitHitRow kLimitHits[] = {
     {"max-connections", HR_STAT(sessions.refused)},
     {"hello-timeout", HR_STAT(sessions.hello_timeouts)},
     {"mover-ring-blocks", HR_STAT(carrier.held_back)},
+    {"events-queue", HR_STAT(events.losses)},
+    {"events-buffer-bytes", HR_STAT(events.forgotten)},
+    {"events-requests", HR_STAT(events.refused)},
+    {"events-answer-timeout", HR_STAT(events.abandoned)},
 };
 
 #undef HR_STAT

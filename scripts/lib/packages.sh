@@ -15,4 +15,5 @@ PACKAGES_TEST="libgtest-dev libgmock-dev libmsgpackc2 procps util-linux"
 PACKAGES_FUZZ="clang-19 libfuzzer-19-dev libclang-rt-19-dev"
 
 # Tools from PyPI in .venv-tools: formatting and findings change with the version, so it is pinned.
-TOOLS="clang-format==23.1.3 clang-tidy==23.1.4 lizard==1.24.3 pytest==9.2.0 msgspec==0.22.0"
+TOOLS="clang-format==23.1.3 clang-tidy==23.1.4 lizard==1.24.3 pytest==9.2.0
+  pyzmq==27.3.0 msgpack==1.2.4 msgspec==0.22.0"
