@@ -17,6 +17,8 @@ NIGHTLY_FUZZ_SECONDS = 600
 TIDY_FILES = 24
 SEEDS = 10_000
 NIGHTLY_SEEDS = 1_000_000
+FLEETS = 1  # of 1000 publishers each
+NIGHTLY_FLEETS = 20
 # The same histories cost ten times as much under a sanitizer.
 SANITIZED_SEEDS = 1_000
 TIMEOUT_FACTOR = 5  # of a test under a sanitizer
@@ -106,6 +108,17 @@ def run_seeds(run, directory, count, env=None, prefix=()):
     return counting.Outcome(passed=1)
 
 
+def run_fleets(run, directory, count):
+    program = build.executables(directory).get("headrace-fleet-seeds")
+    if program is None:
+        return counting.failure("headrace-fleet-seeds", "not in the build")
+    build.compile_targets(directory, [os.path.relpath(program, directory)], runner=run.must)
+    code, text = run.output([program, "--seeds", str(count)])
+    if code != 0:
+        return counting.failure(f"{count} fleets", f"{counting.how_ended(code)}\n{tail(text, 25)}")
+    return counting.Outcome(passed=1)
+
+
 def tail(text, lines):
     return "\n".join(text.rstrip().splitlines()[-lines:])
 
@@ -120,7 +133,10 @@ def seeds(run):
     outcome = run_seeds(run, build.BUILD, NIGHTLY_SEEDS if run.nightly else SEEDS)
     if outcome.passed:
         run.report(tail(run.log_path.read_text(errors="replace"), 25))
-    return outcome
+    fleets = run_fleets(run, build.BUILD, NIGHTLY_FLEETS if run.nightly else FLEETS)
+    if fleets.passed:
+        run.report(tail(run.log_path.read_text(errors="replace"), 22))
+    return outcome.add(fleets)
 
 
 def sanitizer_build(run, name, options, env=None):
