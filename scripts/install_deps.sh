@@ -72,6 +72,15 @@ unpack_msgpack() {
   mv "$to.new" "$to"
 }
 
+# Without it meson leaves tokenizers and chat templates out (option tokenizer).
+install_rust() {
+  local version
+  version=$(cargo --version 2>/dev/null | cut -d' ' -f2) || true
+  if [ -n "$version" ] && printf '1.85\n%s\n' "$version" | sort -V -C; then return 0; fi
+  # shellcheck disable=SC2086  # a list of words
+  install_packages "tokenizers (cargo ${version:-none}, 1.85 is needed)" $PACKAGES_RUST
+}
+
 install_tools() {
   local venv=$HEADRACE_ROOT/.venv-tools
   [ "$(cat "$venv/installed" 2>/dev/null)" != "$TOOLS" ] || return 0
@@ -92,7 +101,9 @@ main() {
   for part in "$@"; do
     case $part in
       # shellcheck disable=SC2086  # lists of words
-      build) install_packages "building" $PACKAGES_BUILD ;;
+      build)
+        install_packages "building" $PACKAGES_BUILD
+        install_rust ;;
       test)
         install_packages "tests" $PACKAGES_TEST
         unpack_msgpack ;;

@@ -8,6 +8,10 @@ PACKAGES_BUILD="g++ meson ninja-build pkg-config git ca-certificates curl
   libfmt-dev libspdlog-dev nlohmann-json3-dev libyaml-cpp-dev libxxhash-dev libexpected-dev libssl-dev
   prometheus-cpp-dev libbenchmark-dev"
 
+# The compiler of text/rust, where no cargo of 1.85 or later is on PATH. Debian 12's rustc is 1.63;
+# this is the one that Debian itself keeps new enough for its browsers.
+PACKAGES_RUST="cargo-web rustc-web"
+
 # Tests in C++.
 PACKAGES_TEST="libgtest-dev libgmock-dev libmsgpackc2 procps util-linux"
 
