@@ -13,7 +13,7 @@ PACKAGES_BUILD="g++ meson ninja-build pkg-config git ca-certificates curl
 PACKAGES_RUST="cargo-web rustc-web"
 
 # Tests in C++.
-PACKAGES_TEST="libgtest-dev libgmock-dev libmsgpackc2 procps util-linux"
+PACKAGES_TEST="libgtest-dev libgmock-dev libmsgpackc2 procps util-linux redis-server openssl"
 
 # Fuzz targets: g++ has no libFuzzer.
 PACKAGES_FUZZ="clang-19 libfuzzer-19-dev libclang-rt-19-dev"
