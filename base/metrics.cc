@@ -137,6 +137,13 @@ class PrometheusMetrics final : public Metrics {
     HR_CHECK(cell->bounds() == bounds);
     return cell;
   }
+  void Forget(const Labels& labels) override {
+    HR_CHECK(!labels.empty());
+    std::lock_guard lock(mutex_);
+    for (auto& [name, family] : counters_) family.cells.erase(labels);
+    for (auto& [name, family] : gauges_) family.cells.erase(labels);
+    for (auto& [name, family] : histograms_) family.cells.erase(labels);
+  }
   void OnScrape(std::function<void()> callback) override {
     HR_CHECK(callback != nullptr);
     std::lock_guard lock(mutex_);

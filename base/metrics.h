@@ -43,6 +43,9 @@ class Metrics {
                           const Labels& labels = {}) = 0;
   virtual Histogram* GetHistogram(const std::string& name, const std::string& help,
                                   std::vector<double> bounds, const Labels& labels = {}) = 0;
+  // Takes away every series that has exactly these labels, for things that are gone. What was
+  // handed out for them is not to be used any more.
+  virtual void Forget(const Labels& labels) = 0;
   // Called at the start of each Scrape, on the scraping thread.
   virtual void OnScrape(std::function<void()> callback) = 0;
   virtual std::string Scrape() = 0;  // text exposition format 0.0.4

@@ -102,5 +102,20 @@ TEST(MetricsDeathTest, RefusesBugsInTheCallersCode) {
   EXPECT_DEATH(metrics->GetHistogram("headrace_h", "h", {2, 1}), "check failed");
 }
 
+TEST(Metrics, ForgetsWhatIsGone) {
+  auto metrics = Metrics::Create();
+  metrics->GetCounter("events_total", "Events", {{"pod", "a"}})->Add(1);
+  metrics->GetCounter("events_total", "Events", {{"pod", "b"}})->Add(2);
+  metrics->GetGauge("lag_seconds", "Lag", {{"pod", "a"}})->Set(3);
+  metrics->GetGauge("lag_seconds", "Lag", {{"pod", "a"}, {"rank", "1"}})->Set(4);
+  metrics->Forget({{"pod", "a"}});
+  const std::string text = metrics->Scrape();
+  EXPECT_EQ(text.find("{pod=\"a\"}"), std::string::npos) << text;
+  EXPECT_NE(text.find("events_total{pod=\"b\"} 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("lag_seconds{pod=\"a\",rank=\"1\"} 4"), std::string::npos) << text;
+  EXPECT_EQ(metrics->GetCounter("events_total", "Events", {{"pod", "a"}}),
+            metrics->GetCounter("events_total", "Events", {{"pod", "a"}}));
+}
+
 }  // namespace
 }  // namespace headrace

@@ -18,6 +18,9 @@
 #include <boost/beast/http.hpp>
 #include <csignal>
 #include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -58,44 +61,139 @@ HttpReply ErrorReply(int status, const char* literal) {
   return {status, "application/json", std::string("{\"error\":\"") + literal + "\"}\n"};
 }
 
-// Methods by path. Only changed before the thread starts.
+// One of the two.
+struct Route {
+  HttpServer::Handler now;
+  HttpServer::AsyncHandler later;
+};
+
+// Where requests find their handler. Only changed before the thread starts.
 class Routes {
  public:
-  void Add(const std::string& method, const std::string& path, HttpServer::Handler handler) {
-    bool added = routes_[path].emplace(method, std::move(handler)).second;
+  void Add(const std::string& method, const std::string& path, Route route) {
+    bool prefix = path.ends_with("/*");
+    std::string key = prefix ? path.substr(0, path.size() - 1) : path;
+    HR_CHECK(key.find('*') == std::string::npos);
+    auto& methods = prefix ? prefixes_[key] : paths_[key];
+    bool added = methods.emplace(method, std::move(route)).second;
     HR_CHECK(added);  // two handlers for one thing
   }
 
-  // `*allow` is set with 405.
-  HttpReply Answer(const HttpRequest& request, std::string* allow) const {
-    auto route = routes_.find(request.path);
-    if (route == routes_.end()) return ErrorReply(404, "no such path");
-    const auto& methods = route->second;
-    auto method = methods.find(request.method);
-    if (method == methods.end() && request.method == "HEAD") method = methods.find("GET");
-    if (method == methods.end()) {
-      *allow = Allowed(methods);
-      return ErrorReply(405, "method not allowed");
+  // Null when there is none: then `*refusal` is the answer and `*allow` is set with 405.
+  const Route* Find(HttpRequest* request, HttpReply* refusal, std::string* allow) const {
+    const Methods* methods = MethodsOf(request);
+    if (methods == nullptr) {
+      *refusal = ErrorReply(404, "no such path");
+      return nullptr;
     }
-    try {
-      return method->second(request);
-    } catch (const std::exception& error) {  // a JSON library's, for example
-      HR_ERROR("handler of {} {} failed: {}", request.method, request.path, error.what());
-      return ErrorReply(500, "internal error");
-    }
+    auto method = methods->find(request->method);
+    if (method == methods->end() && request->method == "HEAD") method = methods->find("GET");
+    if (method != methods->end()) return &method->second;
+    *allow = Allowed(*methods);
+    *refusal = ErrorReply(405, "method not allowed");
+    return nullptr;
   }
 
  private:
-  using Methods = std::map<std::string, HttpServer::Handler>;
+  using Methods = std::map<std::string, Route>;
 
+  // Sets what a * stands for. The longest prefix is the one.
+  const Methods* MethodsOf(HttpRequest* request) const {
+    const std::string& path = request->path;
+    auto plain = paths_.find(path);
+    if (plain != paths_.end()) return &plain->second;
+    const Methods* found = nullptr;
+    for (const auto& [prefix, methods] : prefixes_) {  // in order: a longer one comes later
+      if (path.size() <= prefix.size() || !path.starts_with(prefix)) continue;
+      found = &methods;
+      request->rest = path.substr(prefix.size());
+    }
+    return found;
+  }
   static std::string Allowed(const Methods& methods) {
     std::string list;
-    for (const auto& [name, handler] : methods) list += (list.empty() ? "" : ", ") + name;
+    for (const auto& [name, route] : methods) list += (list.empty() ? "" : ", ") + name;
     if (methods.contains("GET") && !methods.contains("HEAD")) list += ", HEAD";
     return list;
   }
 
-  std::map<std::string, Methods> routes_;
+  std::map<std::string, Methods> paths_;
+  std::map<std::string, Methods> prefixes_;  // with their final /
+};
+
+// A handler's exception (a JSON library's, for example) ends its request only.
+HttpReply HandlerFailed(const HttpRequest& request, const char* what) {
+  HR_ERROR("handler of {} {} failed: {}", request.method, request.path, what);
+  return ErrorReply(500, "internal error");
+}
+
+std::map<std::string, std::string> HeadersOf(const Request& message) {
+  std::map<std::string, std::string> headers;
+  for (const auto& field : message) {
+    std::string name(field.name_string());
+    for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    std::string value(field.value());
+    auto [place, added] = headers.emplace(std::move(name), value);
+    if (!added) place->second += ", " + value;
+  }
+  return headers;
+}
+
+class Session;
+
+// The way back to the I/O thread for answers that come from elsewhere. Sessions that wait for one
+// stand here, by number; the I/O thread's but for Send and Close.
+class Mailbox {
+ public:
+  explicit Mailbox(asio::io_context* io) : io_(io) {}
+
+  uint64_t Wait(std::shared_ptr<Session> session) {
+    waiting_.emplace(++last_, std::move(session));
+    return last_;
+  }
+  std::shared_ptr<Session> Take(uint64_t number) {
+    auto node = waiting_.extract(number);
+    return node.empty() ? nullptr : std::move(node.mapped());
+  }
+  // Any thread.
+  static void Send(const std::shared_ptr<Mailbox>& to, uint64_t number, HttpReply reply);
+  // No Send does anything after this; the sessions go.
+  void Close() {
+    std::lock_guard lock(mutex_);
+    io_ = nullptr;
+    waiting_.clear();
+  }
+
+ private:
+  std::mutex mutex_;
+  asio::io_context* io_;  // guarded by mutex_; null once the server ends
+  uint64_t last_ = 0;
+  std::map<uint64_t, std::shared_ptr<Session>> waiting_;
+};
+
+// What an Answer shares among its copies.
+class Ticket {
+ public:
+  Ticket(std::shared_ptr<Mailbox> mailbox, uint64_t number)
+      : mailbox_(std::move(mailbox)), number_(number) {}
+  ~Ticket() {
+    try {
+      Use(ErrorReply(500, "internal error"));
+    } catch (const std::exception& error) {  // no memory: the connection ends with the server
+      HR_ERROR("an HTTP request stays without an answer: {}", error.what());
+    }
+  }
+  Ticket(const Ticket&) = delete;
+  Ticket& operator=(const Ticket&) = delete;
+
+  void Use(HttpReply reply) {
+    if (!used_.exchange(true)) Mailbox::Send(mailbox_, number_, std::move(reply));
+  }
+
+ private:
+  const std::shared_ptr<Mailbox> mailbox_;
+  const uint64_t number_;
+  std::atomic<bool> used_ = false;  // any thread
 };
 
 // Counts itself in `*count` while it lives.
@@ -115,11 +213,13 @@ class Place {
 std::string ReplyText(const HttpReply& reply, const std::string& allow, bool keep, bool body) {
   HR_CHECK(reply.status >= 200 && reply.status < 600);
   HR_CHECK(reply.content_type.find_first_of("\r\n") == std::string::npos);
+  HR_CHECK(reply.location.find_first_of("\r\n") == std::string::npos);
   auto reason = http::obsolete_reason(static_cast<http::status>(reply.status));
   std::string text =
       fmt::format("HTTP/1.1 {} {}\r\nServer: headrace\r\nContent-Type: {}\r\n", reply.status,
                   std::string_view(reason.data(), reason.size()), reply.content_type);
   if (!allow.empty()) text += "Allow: " + allow + "\r\n";
+  if (!reply.location.empty()) text += "Location: " + reply.location + "\r\n";
   text += fmt::format("Content-Length: {}\r\nConnection: {}\r\n\r\n", reply.body.size(),
                       keep ? "keep-alive" : "close");
   return body ? text + reply.body : text;
@@ -129,11 +229,18 @@ std::string ReplyText(const HttpReply& reply, const std::string& allow, bool kee
 // session alive; when none is left it is gone. The I/O thread.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(Tcp::Socket socket, const Routes& routes, const HttpLimits& limits, uint32_t* count)
+  // What all sessions of a server use.
+  struct Shared {
+    const Routes& routes;
+    const HttpLimits& limits;
+    std::shared_ptr<Mailbox> mailbox;
+  };
+
+  Session(Tcp::Socket socket, const Shared& shared, uint32_t* count)
       : stream_(std::move(socket)),
         buffer_(kReadBufferBytes),
-        routes_(routes),
-        limits_(limits),
+        shared_(shared),
+        limits_(shared.limits),
         place_(count) {}
 
   void Serve() {
@@ -144,6 +251,12 @@ class Session : public std::enable_shared_from_this<Session> {
     header_seen_ = false;
     Deadline();
     Parse();  // a pipelined request may be here already
+  }
+
+  // The answer to the request that was read last.
+  void Answer(const HttpReply& reply) {
+    Deadline();
+    Write(ReplyText(reply, allow_, keep_, with_body_), keep_ ? &Session::Serve : &Session::Linger);
   }
 
   // Answers outside of any request, and closes.
@@ -172,7 +285,7 @@ class Session : public std::enable_shared_from_this<Session> {
         return Write("HTTP/1.1 100 Continue\r\n\r\n", &Session::Read);
       }
     }
-    parser_->is_done() ? OnRequest(parser_->get()) : Read();
+    parser_->is_done() ? OnRequest() : Read();
   }
 
   void Read() {
@@ -199,21 +312,44 @@ class Session : public std::enable_shared_from_this<Session> {
     Refuse(ErrorReply(400, "malformed request"));
   }
 
-  void OnRequest(const Request& message) {
-    std::string allow;
-    HttpReply reply;
+  void OnRequest() {
+    Request& message = parser_->get();
+    keep_ = message.keep_alive();
+    with_body_ = message.method() != http::verb::head;
+    allow_.clear();
     auto target = ParseTarget({message.target().data(), message.target().size()});
-    if (target) {
-      HttpRequest request{std::string(message.method_string()), std::move(target->path),
-                          std::move(target->query), message.body()};
-      reply = routes_.Answer(request, &allow);
-    } else {
-      reply = ErrorReply(400, target.error().what);
+    if (!target) return Answer(ErrorReply(400, target.error().what));
+    HttpRequest request{.method = std::string(message.method_string()),
+                        .path = std::move(target->path),
+                        .query = std::move(target->query),
+                        .body = std::move(message.body()),
+                        .headers = HeadersOf(message),
+                        .rest = ""};
+    HttpReply refusal;
+    const Route* route = shared_.routes.Find(&request, &refusal, &allow_);
+    if (route == nullptr) return Answer(refusal);
+    route->now ? Answer(AnswerNow(*route, request)) : AnswerLater(*route, std::move(request));
+  }
+
+  static HttpReply AnswerNow(const Route& route, const HttpRequest& request) {
+    try {
+      return route.now(request);
+    } catch (const std::exception& error) {
+      return HandlerFailed(request, error.what());
     }
-    bool keep = message.keep_alive();
-    bool body = message.method() != http::verb::head;
-    Deadline();
-    Write(ReplyText(reply, allow, keep, body), keep ? &Session::Serve : &Session::Linger);
+  }
+
+  // Nothing is pending at the socket meanwhile: the mailbox holds the session.
+  void AnswerLater(const Route& route, HttpRequest request) {
+    stream_.expires_never();
+    uint64_t number = shared_.mailbox->Wait(shared_from_this());
+    auto ticket = std::make_shared<Ticket>(shared_.mailbox, number);
+    HttpRequest named{.method = request.method, .path = request.path};
+    try {
+      route.later(std::move(request), [ticket](HttpReply reply) { ticket->Use(std::move(reply)); });
+    } catch (const std::exception& error) {
+      ticket->Use(HandlerFailed(named, error.what()));
+    }
   }
 
   void Write(std::string text, Step next) {
@@ -245,24 +381,39 @@ class Session : public std::enable_shared_from_this<Session> {
   beast::flat_buffer buffer_;
   std::unique_ptr<Parser> parser_;  // one for each request
   bool header_seen_ = false;
-  std::string out_;  // being written
-  const Routes& routes_;
+  bool keep_ = false;       // the connection goes on after the answer
+  bool with_body_ = false;  // no HEAD
+  std::string allow_;       // of the answer
+  std::string out_;         // being written
+  const Shared& shared_;
   const HttpLimits& limits_;
   Place place_;
   uint32_t drained_ = 0;
 };
 
+void Mailbox::Send(const std::shared_ptr<Mailbox>& to, uint64_t number, HttpReply reply) {
+  std::lock_guard lock(to->mutex_);
+  if (to->io_ == nullptr) return;
+  asio::post(*to->io_, [to, number, reply = std::move(reply)] {
+    if (auto session = to->Take(number)) session->Answer(reply);
+  });
+}
+
 class BeastServer final : public HttpServer {
  public:
-  explicit BeastServer(HttpLimits limits) : limits_(limits), acceptor_(io_), pause_(io_) {}
+  explicit BeastServer(HttpLimits limits)
+      : limits_(limits), mailbox_(std::make_shared<Mailbox>(&io_)), acceptor_(io_), pause_(io_) {}
   ~BeastServer() override;
 
   Status Bind(const Tcp::Endpoint& endpoint);
   void Handle(const std::string& method, const std::string& path, Handler handler) override;
+  void HandleAsync(const std::string& method, const std::string& path,
+                   AsyncHandler handler) override;
   void Start() override;
   uint16_t port() const override { return port_; }
 
  private:
+  void Add(const std::string& method, const std::string& path, Route route);
   void Accept();
   void OnAccept(error_code ec, Tcp::Socket socket);
   void Run();
@@ -274,6 +425,8 @@ class BeastServer final : public HttpServer {
   bool accept_failed_ = false;  // said once a failure, not ten times a second
   uint16_t port_ = 0;
   asio::io_context io_{1};  // destroying it drops the sessions, which use what stands above
+  const std::shared_ptr<Mailbox> mailbox_;
+  const Session::Shared shared_{routes_, limits_, mailbox_};
   Tcp::Acceptor acceptor_;
   asio::steady_timer pause_;
   std::thread thread_;
@@ -282,6 +435,7 @@ class BeastServer final : public HttpServer {
 BeastServer::~BeastServer() {
   io_.stop();
   if (thread_.joinable()) thread_.join();
+  mailbox_->Close();
 }
 
 Status BeastServer::Bind(const Tcp::Endpoint& endpoint) {
@@ -300,9 +454,20 @@ Status BeastServer::Bind(const Tcp::Endpoint& endpoint) {
 }
 
 void BeastServer::Handle(const std::string& method, const std::string& path, Handler handler) {
+  HR_CHECK(handler != nullptr);
+  Add(method, path, {.now = std::move(handler), .later = nullptr});
+}
+
+void BeastServer::HandleAsync(const std::string& method, const std::string& path,
+                              AsyncHandler handler) {
+  HR_CHECK(handler != nullptr);
+  Add(method, path, {.now = nullptr, .later = std::move(handler)});
+}
+
+void BeastServer::Add(const std::string& method, const std::string& path, Route route) {
   HR_CHECK(!thread_.joinable());
-  HR_CHECK(path.starts_with('/') && handler != nullptr);
-  routes_.Add(method, path, std::move(handler));
+  HR_CHECK(path.starts_with('/'));
+  routes_.Add(method, path, std::move(route));
 }
 
 void BeastServer::Start() {
@@ -339,9 +504,9 @@ void BeastServer::OnAccept(error_code ec, Tcp::Socket socket) {
   error_code ignored;
   ignored = socket.set_option(Tcp::NoDelay(true), ignored);
   if (sessions_ < limits_.max_connections) {
-    std::make_shared<Session>(std::move(socket), routes_, limits_, &sessions_)->Serve();
+    std::make_shared<Session>(std::move(socket), shared_, &sessions_)->Serve();
   } else if (refusals_ < kMaxRefusals) {
-    auto session = std::make_shared<Session>(std::move(socket), routes_, limits_, &refusals_);
+    auto session = std::make_shared<Session>(std::move(socket), shared_, &refusals_);
     session->Refuse(ErrorReply(503, "too many connections"));
   }
   Accept();

@@ -1,12 +1,16 @@
 #include "net/http_server.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <atomic>
+#include <mutex>
 #include <stdexcept>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/random.h"
@@ -94,12 +98,46 @@ class HttpServerTest : public testing::Test {
     });
     server_->Handle("GET", "/query", [](const HttpRequest& request) {
       std::string text;
-      for (const auto& [key, value] : request.query) text += key + "->" + value + ";";
+      for (const auto& [key, value] : request.query) text += fmt::format("{}->{};", key, value);
       return HttpReply{202, "text/plain", text};
     });
     server_->Handle("GET", "/throws",
                     [](const HttpRequest&) -> HttpReply { throw std::runtime_error("secret"); });
+    server_->Handle("GET", "/headers", [](const HttpRequest& request) {
+      std::string text;
+      for (const auto& [key, value] : request.headers) text += fmt::format("{}->{};", key, value);
+      return HttpReply{200, "text/plain", text};
+    });
+    server_->Handle("POST", "/moved", [](const HttpRequest&) {
+      return HttpReply{307, "application/json", "{}", "http://10.0.0.2:9091/moved"};
+    });
+    auto say_rest = [](const HttpRequest& request) {
+      return HttpReply{200, "text/plain", "[" + request.rest + "]"};
+    };
+    server_->Handle("DELETE", "/pods/*", say_rest);
+    server_->Handle("GET", "/pods/all", say_rest);
+    server_->Handle("GET", "/pods/by/*", say_rest);
+    server_->HandleAsync("POST", "/later",
+                         [this](const HttpRequest& request, HttpServer::Answer answer) {
+                           if (request.body == "throw") throw std::runtime_error("secret");
+                           if (request.body == "drop") return;
+                           std::lock_guard lock(mutex_);
+                           answers_.push_back({request.body, std::move(answer)});
+                         });
     server_->Start();
+  }
+  void TearDown() override { server_.reset(); }  // its handlers use what stands here
+  // The answer to the request with this body, once it has come.
+  HttpServer::Answer TakeAnswer(const std::string& body) {
+    Time limit = MonotonicNow() + seconds(10);
+    while (MonotonicNow() < limit) {
+      std::lock_guard lock(mutex_);
+      for (auto& [name, answer] : answers_) {
+        if (name == body && answer) return std::exchange(answer, nullptr);
+      }
+    }
+    HR_CHECK(false);  // no such request came
+    return nullptr;
   }
   std::string Ask(const std::string& request) {
     RawClient client(server_->port());
@@ -110,7 +148,14 @@ class HttpServerTest : public testing::Test {
     return reply.starts_with("HTTP/1.1 " + std::to_string(status) + " ");
   }
 
+  static std::string Later(const std::string& body) {
+    return "POST /later HTTP/1.1\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+           body;
+  }
+
   std::unique_ptr<HttpServer> server_;
+  std::mutex mutex_;
+  std::vector<std::pair<std::string, HttpServer::Answer>> answers_;  // guarded by mutex_
 };
 
 TEST_F(HttpServerTest, Answers) {
@@ -119,6 +164,14 @@ TEST_F(HttpServerTest, Answers) {
   EXPECT_TRUE(IsStatus(reply, 200)) << reply;
   EXPECT_NE(reply.find("Content-Type: application/json\r\n"), std::string::npos) << reply;
   EXPECT_TRUE(reply.ends_with("\r\n\r\n{\"ok\":true}")) << reply;
+}
+
+TEST_F(HttpServerTest, SaysWhereElseToAsk) {
+  Begin();
+  const std::string moved = Ask("POST /moved HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_TRUE(IsStatus(moved, 307)) << moved;
+  EXPECT_NE(moved.find("\r\nLocation: http://10.0.0.2:9091/moved\r\n"), std::string::npos) << moved;
+  EXPECT_EQ(Ask(Get("/health")).find("Location"), std::string::npos);
 }
 
 TEST_F(HttpServerTest, HandsTheQueryToTheHandler) {
@@ -299,6 +352,91 @@ TEST_F(HttpServerTest, DropsAnIdleConnection) {
   half.Send("GET /health HT");
   EXPECT_EQ(idle.ReadAll(), "");
   EXPECT_EQ(half.ReadAll(), "");
+}
+
+TEST_F(HttpServerTest, HandsHeadersToTheHandler) {
+  Begin();
+  std::string reply =
+      Ask("GET /headers HTTP/1.1\r\nX-Two: a\r\nAUTHORIZATION:  Bearer t \r\nx-two: b\r\n\r\n");
+  EXPECT_TRUE(reply.ends_with("\r\n\r\nauthorization->Bearer t;x-two->a, b;")) << reply;
+}
+
+TEST_F(HttpServerTest, FindsTheLongestPrefixUnlessAPathIsNamed) {
+  Begin();
+  EXPECT_TRUE(Ask("DELETE /pods/a%2Fb/c HTTP/1.1\r\n\r\n").ends_with("[a/b/c]"));
+  EXPECT_TRUE(Ask(Get("/pods/by/x")).ends_with("[x]"));
+  EXPECT_TRUE(Ask(Get("/pods/all")).ends_with("[]"));
+  EXPECT_TRUE(IsStatus(Ask("DELETE /pods/ HTTP/1.1\r\n\r\n"), 404));
+  EXPECT_TRUE(IsStatus(Ask("DELETE /pods HTTP/1.1\r\n\r\n"), 404));
+  std::string reply = Ask(Get("/pods/x"));
+  EXPECT_TRUE(IsStatus(reply, 405)) << reply;
+  EXPECT_NE(reply.find("Allow: DELETE\r\n"), std::string::npos) << reply;
+}
+
+TEST_F(HttpServerTest, ServesOthersWhileAnAnswerIsAwaited) {
+  Begin();
+  RawClient waits(server_->port());
+  waits.Send(Later("a") + Get("/health"));
+  HttpServer::Answer answer = TakeAnswer("a");
+  EXPECT_TRUE(IsStatus(Ask(Get("/health")), 200));
+  std::thread other([&] { answer({201, "text/plain", "done"}); });
+  EXPECT_TRUE(IsStatus(waits.ReadUntil("done"), 201));
+  EXPECT_TRUE(waits.ReadReply().ends_with("{\"ok\":true}"));  // the pipelined one, in order
+  other.join();
+}
+
+TEST_F(HttpServerTest, AnswersInTheOrderOfTheAnswersNotOfTheRequests) {
+  Begin();
+  RawClient first(server_->port());
+  RawClient second(server_->port());
+  first.Send(Later("1"));
+  HttpServer::Answer one = TakeAnswer("1");
+  second.Send(Later("2"));
+  HttpServer::Answer two = TakeAnswer("2");
+  two({200, "text/plain", "two"});
+  EXPECT_TRUE(second.ReadReply().ends_with("two"));
+  one({200, "text/plain", "one"});
+  one({200, "text/plain", "again"});  // counts for nothing
+  EXPECT_TRUE(first.ReadReply().ends_with("one"));
+  first.Send(Get("/health"));
+  EXPECT_TRUE(first.ReadReply().ends_with("{\"ok\":true}"));
+}
+
+TEST_F(HttpServerTest, TakesAnAnswerAfterTheIdleTime) {
+  Begin({.idle_seconds = 1});
+  RawClient client(server_->port());
+  client.Send(Later("slow"));
+  HttpServer::Answer answer = TakeAnswer("slow");
+  RawClient idle(server_->port());
+  EXPECT_EQ(idle.ReadAll(), "");  // dropped: the idle time is over
+  answer({200, "text/plain", "slowly"});
+  EXPECT_TRUE(client.ReadReply().ends_with("slowly"));
+}
+
+TEST_F(HttpServerTest, AnswersForAHandlerThatForgetsOrThrows) {
+  Begin();
+  EXPECT_TRUE(IsStatus(Ask(Later("drop")), 500));
+  testing::internal::CaptureStderr();
+  std::string reply = Ask(Later("throw"));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("secret"), std::string::npos);
+  EXPECT_TRUE(IsStatus(reply, 500)) << reply;
+  EXPECT_EQ(reply.find("secret"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, TakesAnswersForClientsThatAreGoneAndAfterItsEnd) {
+  Begin();
+  auto gone = std::make_unique<RawClient>(server_->port());
+  gone->Send(Later("gone"));
+  HttpServer::Answer answer = TakeAnswer("gone");
+  gone.reset();
+  answer({200, "text/plain", std::string(1 << 20, 'x')});
+  EXPECT_TRUE(IsStatus(Ask(Get("/health")), 200));
+  RawClient client(server_->port());
+  client.Send(Later("late"));
+  answer = TakeAnswer("late");
+  server_.reset();
+  EXPECT_EQ(client.ReadAll(), "");
+  answer({200, "text/plain", "too late"});
 }
 
 TEST_F(HttpServerTest, HidesWhyAHandlerFailed) {

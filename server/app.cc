@@ -25,6 +25,7 @@
 #include "server/growth.h"
 #include "server/heir.h"
 #include "server/http_api.h"
+#include "server/index_part.h"
 #include "server/listen.h"
 #include "server/pool.h"
 #include "server/rpc_metrics.h"
@@ -172,6 +173,7 @@ struct Server {
   std::unique_ptr<EventQueue> event_queue;  // this and the next two: null without events
   std::unique_ptr<EventPublisher> publisher;
   std::unique_ptr<EventFeed> events;
+  std::unique_ptr<IndexPart> index;  // null without an index
   std::unique_ptr<Core> core;
   Sockets sockets;
 };
@@ -247,6 +249,13 @@ Status Make(const ServerOptions& options, Server* server, std::string* message) 
   server->rpc = std::make_unique<RpcMetrics>(server->metrics.get());
   server->info = Describe(options, server->pool, *server->mover, server->sockets);
   HR_RETURN_IF_ERROR(MakeEvents(options, server, message));
+  if (options.index.on(options.pool_bytes)) {
+    HR_TRY(server->index, IndexPart::Create(options.index,
+                                            {.seed = RandomWord(),
+                                             .max_body_bytes = options.http.max_body_bytes,
+                                             .metrics = server->metrics.get()},
+                                            message));
+  }
   server->growth =
       std::make_unique<PoolGrowth>(&server->pool, [server](uint32_t first, uint32_t count) {
         server->loop->Post([server, first, count] { server->core->AddPages(first, count); });
@@ -300,6 +309,11 @@ Status Serve(const ServerOptions& options, Server* server, StopSignals* signals,
   ExportMetrics(options, sources);
   ExportSequences(server);
   AddPages(server->sockets.http.get(), sources);
+  if (server->index != nullptr) {
+    server->index->AddRoutes(server->sockets.http.get());
+    server->index->ExportMetrics();
+    server->index->Start();
+  }
   Status watched = loop->Watch(signals->fd(), EPOLLIN, [server, signals](uint32_t) {
     signals->Drain();
     server->growth->RequestStop();

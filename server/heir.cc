@@ -58,7 +58,7 @@ int Inherit(void* argument) {
 }  // namespace
 
 void ExitLeavingMemory([[maybe_unused]] int status) {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef HEADRACE_SANITIZED
   if (MakeHeir()) ::_exit(status);
   HR_WARN("the pool is unmapped before the end: no process can be made to inherit it");
 #endif

@@ -14,6 +14,7 @@ struct FakeHttp final : net::HttpServer {
   void Handle(const std::string& method, const std::string& path, Handler handler) override {
     handlers[method + " " + path] = std::move(handler);
   }
+  void HandleAsync(const std::string&, const std::string&, AsyncHandler) override {}
   void Start() override {}
   uint16_t port() const override { return 0; }
   net::HttpReply Get(const std::string& path) { return handlers.at("GET " + path)({}); }

@@ -98,4 +98,24 @@ void VisitEventLimits(EventLimits* limits, Visitor* visit) {
               "for a peer that does not take its answers");
 }
 
+template <typename Visitor>
+void VisitIndexLimits(indexer::IndexerLimits* limits, Visitor* visit) {
+  constexpr uint32_t kMany = 1u << 30;
+  visit->Group("Limits of the index");
+  visit->Number("index-threads", &limits->threads, 1u, 256u,
+                "that read, tokenize and hash requests; --index-config may say otherwise");
+  visit->Number("index-max-waiting", &limits->max_waiting, 1u, kMany,
+                "requests that wait for them");
+  visit->Number("index-max-tokens", &limits->api.max_tokens, 1u, kMany, "of one prompt");
+  visit->Number("index-max-pods", &limits->api.max_pods, 1u, kMany, "of one filter");
+  visit->Size("index-prefix-bytes", &limits->prefix_bytes,
+              "prompts' begins kept with their tokens, for each model");
+  visit->Number("index-max-pending", &limits->max_pending, 1u, kMany,
+                "events that wait for what they build on");
+  visit->Size("index-max-pending-bytes", &limits->max_pending_bytes, "these events");
+  visit->Time("index-pending-age", &limits->pending_age, "that such an event waits");
+  visit->Number("index-max-speculative", &limits->max_speculative, 1u, kMany,
+                "blocks that a router expects at a pod");
+}
+
 }  // namespace headrace::server

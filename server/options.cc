@@ -211,6 +211,7 @@ std::vector<LimitValue> LimitsOf(const ServerOptions& options) {
   VisitEngineLimits(&copy.engine, &collector);
   VisitServerLimits(&copy, &collector);
   VisitEventLimits(&copy.event_limits, &collector);
+  VisitIndexLimits(&copy.index.limits, &collector);
   return collector.Take();
 }
 
@@ -221,9 +222,11 @@ Result<OptionTable::Outcome> ParseServerOptions(int argc, const char* const* arg
   BindServing(options, &table);
   BindMemory(options, &table);
   BindEventOptions(&options->events, &table);
+  BindIndexOptions(&options->index, &table);
   VisitEngineLimits(&options->engine, &table);
   VisitServerLimits(options, &table);
   VisitEventLimits(&options->event_limits, &table);
+  VisitIndexLimits(&options->index.limits, &table);
   HR_TRY(const auto outcome, table.Parse(argc, argv, message));
   if (outcome == OptionTable::Outcome::kExit) return outcome;
   HR_RETURN_IF_ERROR(CheckDevices(*options, message));
@@ -232,6 +235,8 @@ Result<OptionTable::Outcome> ParseServerOptions(int argc, const char* const* arg
       CheckPool(options, table.given("page-size"), table.given("region-size"), message));
   HR_RETURN_IF_ERROR(CheckLimits(*options, message));
   HR_RETURN_IF_ERROR(CheckEventOptions(options->events, message));
+  HR_RETURN_IF_ERROR(
+      CheckIndexOptions(options->index, options->pool_bytes, options->http_addr, message));
   options->huge = HugeOf(options->huge_pages);
   options->effective = table.effective();
   return outcome;

@@ -11,6 +11,7 @@
 #include "engine/limits.h"
 #include "net/http_server.h"
 #include "server/event_options.h"
+#include "server/index_options.h"
 #include "server/limits.h"
 #include "transport/memory.h"
 
@@ -42,6 +43,7 @@ struct ServerOptions {
   net::HttpLimits http;
   EventOptions events;
   EventLimits event_limits;
+  IndexOptions index;
 
   // Derived by ParseServerOptions.
   std::string socket_path;       // of `socket`

@@ -6,6 +6,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness import SERVER, Engine, Server  # noqa: E402
+from index_harness import Index  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -44,3 +45,17 @@ def start_engine():
     yield start
     for engine in engines:
         engine.close()
+
+
+@pytest.fixture
+def make_index(start_server, tmp_path):
+    """make_index(*flags, ...) -> Index; its publishers are closed after the test."""
+    made = []
+
+    def make(*flags, **options) -> Index:
+        made.append(Index(start_server, tmp_path / "index.yaml", *flags, **options))
+        return made[-1]
+
+    yield make
+    for index in made:
+        index.close()
