@@ -18,6 +18,7 @@ import build
 import tables
 
 ROOT = build.ROOT
+DYNAMO = "ai-dynamo-runtime==1.6.1"
 TIMES = {"ns", "us", "ms", "s"}
 PURE_RATIOS = {"ratio"}  # the value is itself a ratio of two rates
 KNOWN = {"name", "value", "unit", "limit", "peer", "ratio", "runs", "spread", "how"}
@@ -28,11 +29,28 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def program(suite):
+def dynamo_venv():
+    return ROOT / ".cache" / "dynamo-venv"
+
+
+def install_dynamo(runner):
+    """NVIDIA Dynamo's wheel, whose radix tree the index is measured beside."""
+    venv = dynamo_venv()
+    if any(venv.glob("lib/python3*/site-packages/dynamo")):
+        return
+    runner([sys.executable, "-m", "venv", venv])
+    runner([venv / "bin" / "python", "-m", "pip", "-q", "install", "--no-deps", DYNAMO])
+
+
+def program(suite, quick):
     """The command of a suite."""
     bin_folder = build.BUILD / "bin"
     if suite == "engine":
         return [bin_folder / "headrace-bench-engine", bin_folder / "headrace-server"]
+    if suite == "index":
+        return [sys.executable, ROOT / "bench" / "index_bench.py",
+                bin_folder / "headrace-bench-index", dynamo_venv() / "bin" / "python",
+                *(["--quick"] if quick else [])]
     return [sys.executable, ROOT / "bench" / "vllm_bench.py"]
 
 
@@ -121,8 +139,8 @@ class Checker:
         return self.errors
 
 
-def run_suite(suite):
-    command = [str(x) for x in program(suite)]
+def run_suite(suite, quick):
+    command = [str(x) for x in program(suite, quick)]
     say(f"== {suite}: {' '.join(command)}")
     checker = Checker(tables.bench_names(suite))
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True,
@@ -137,6 +155,8 @@ def prepare(suites):
     """Builds, and makes what the suites stand on."""
     say("== building")
     build.run([ROOT / "scripts" / "build"])
+    if "index" in suites:
+        install_dynamo(build.run)
     if "vllm" in suites:
         import python_suites  # pylint: disable=import-outside-toplevel
         venv = python_suites.install_vllm(build.run, "lmcache")
@@ -148,6 +168,8 @@ def main(words):
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures; see the script.")
     parser.add_argument("suite", nargs="*", help=f"of {', '.join(suites)}; none named: all")
     parser.add_argument("--no-build", action="store_true", help="take build/ as it is")
+    parser.add_argument("--quick", action="store_true",
+                        help="index: every name from a small index; the figures mean nothing")
     options = parser.parse_args(words)
     wanted = options.suite or suites
     if not set(wanted) <= set(suites):
@@ -155,7 +177,7 @@ def main(words):
     try:
         if not options.no_build:
             prepare(wanted)
-        errors = [x for suite in wanted for x in run_suite(suite)]
+        errors = [x for suite in wanted for x in run_suite(suite, options.quick)]
     except (build.BuildError, OSError) as error:
         errors = [str(error)]
     for error in errors:

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import sys
 
+import bench
 import build
 import counting
 import interpreters
@@ -116,14 +117,19 @@ def vllm(run):
         return counting.skipped("vllm", "vLLM needs Python 3.11 or later")
     venv = install_vllm(run.must)
     env = {**checkout_environment(), "HEADRACE_VLLM_VENV": str(venv)}
-    return run_pytest(run, venv / "bin" / "python", "tests/vllm", env)
+    program = venv / "bin" / "python"
+    outcome = run_pytest(run, program, "tests/vllm", env)
+    # Its judges, tokenizers and transformers, come with vLLM.
+    return outcome.add(run_pytest(run, program, "tests/text", env, "text"))
 
 
 def bench_smoke(run):
     """Every name appears with sound fields; on shared cores the figures mean nothing."""
     release(run)
-    command = [sys.executable, ROOT / "scripts" / "lib" / "bench.py", "--no-build", "engine"]
-    code, text = run.output(command, environment())
+    suites = ["engine", "index"]
+    bench.install_dynamo(run.must)
+    command = [sys.executable, ROOT / "scripts" / "lib" / "bench.py", "--no-build", "--quick"]
+    code, text = run.output([*command, *suites], environment())
     if code != 0:
-        return counting.failure("bench engine", f"{counting.how_ended(code)}\n{text[-2000:]}")
-    return counting.Outcome(passed=len(tables.bench_names("engine")))
+        return counting.failure("bench", f"{counting.how_ended(code)}\n{text[-2000:]}")
+    return counting.Outcome(passed=sum(len(tables.bench_names(x)) for x in suites))

@@ -1,0 +1,142 @@
+#include "bench/index_ingest_bench.h"
+
+#include <cstdio>
+
+#include "bench/index_world.h"
+#include "bench/report.h"
+#include "wire/event.h"
+#include "wire/hash.h"
+
+namespace headrace::bench {
+namespace {
+
+using indexer::EngineKey;
+using indexer::RequestKey;
+
+constexpr size_t kTokens = 256;
+constexpr size_t kEvents = 12'000;
+constexpr size_t kRun = 200;  // events between two looks at the clock
+constexpr size_t kChainEvents = 4;
+
+// What came from an engine: chains of four events, new to the index.
+struct Stream {
+  std::vector<std::string> payloads;
+  explicit Stream(Random* random) {
+    std::vector<uint64_t> hashes(kEventBlocks);
+    std::vector<uint32_t> tokens(kTokens);
+    for (size_t i = 0; i < kEvents; ++i) {
+      wire::Event event;
+      event.type = wire::EventType::kStored;
+      if (i % kChainEvents != 0) event.parent = hashes.back();
+      for (uint64_t& hash : hashes) hash = random->Next();
+      for (uint32_t& token : tokens) token = static_cast<uint32_t>(random->Below(128000));
+      event.hashes = hashes;
+      event.tokens = tokens;
+      event.block_size = 16;
+      event.medium = "GPU";
+      wire::EventBatch batch;
+      batch.timestamp = 1.5;
+      batch.rank = 0;
+      batch.events = {&event, 1};
+      payloads.emplace_back();
+      wire::EncodeEventBatch(batch, {}, &payloads.back());
+    }
+  }
+};
+
+// The three steps for one pod after the other, as a subscriber takes them.
+class Ingest {
+ public:
+  Ingest(IndexWorld* world, wire::HashAlgo algo) : world_(world) {
+    wire::HasherOptions options;
+    options.algo = algo;
+    options.seed = "0";
+    options.model = "m";
+    auto hasher = wire::BlockHasher::Create(options);
+    HR_CHECK(hasher.has_value());
+    hasher_ = std::move(*hasher);
+    root_ = wire::BlockHasher::Low64(hasher_->root());
+  }
+
+  // Microseconds an event, of each run.
+  std::vector<double> Play(const Stream& stream, uint32_t pod) {
+    std::vector<double> micros;
+    for (size_t at = 0; at < stream.payloads.size(); at += kRun) {
+      const double start = CpuMicros();
+      for (size_t i = at; i < at + kRun; ++i) One(stream.payloads[i], pod);
+      micros.push_back((CpuMicros() - start) / kRun);
+    }
+    return micros;
+  }
+  std::vector<double> Decode(const Stream& stream) {
+    std::vector<double> micros;
+    wire::EventBatch batch;
+    for (size_t at = 0; at < stream.payloads.size(); at += kRun) {
+      const double start = CpuMicros();
+      for (size_t i = at; i < at + kRun; ++i) {
+        const std::string& payload = stream.payloads[i];
+        HR_CHECK(decoder_.Decode(Bytes(payload), &batch).has_value());
+      }
+      micros.push_back((CpuMicros() - start) / kRun);
+    }
+    return micros;
+  }
+
+ private:
+  static std::span<const uint8_t> Bytes(const std::string& payload) {
+    return {reinterpret_cast<const uint8_t*>(payload.data()), payload.size()};
+  }
+  static EngineKey Named(uint64_t hash) { return MixBits(hash ^ 0x51ed270b9f4a7c15); }
+
+  void One(const std::string& payload, uint32_t pod) {
+    wire::EventBatch batch;
+    HR_CHECK(decoder_.Decode(Bytes(payload), &batch).has_value());
+    for (const wire::Event& event : batch.events) {
+      RequestKey parent = root_;
+      if (event.parent) {
+        const auto keys = world_->index().Resolve(Named(*event.parent));
+        HR_CHECK(!keys.empty());
+        parent = keys.back();
+      }
+      hasher_->KeysAfter(parent, event.tokens, {}, &keys_);
+      engine_.clear();
+      for (const uint64_t hash : event.hashes) engine_.push_back(Named(hash));
+      world_->index().Add(world_->holder(pod), engine_, keys_);
+    }
+  }
+
+  IndexWorld* const world_;
+  std::unique_ptr<const wire::BlockHasher> hasher_;
+  RequestKey root_ = 0;
+  wire::EventDecoder decoder_;
+  std::vector<RequestKey> keys_;
+  std::vector<EngineKey> engine_;
+};
+
+}  // namespace
+
+void RunIndexIngest(const IndexOptions& options) {
+  Progress("events into a filled index");
+  IndexWorld world(23);
+  world.Fill(options.blocks(), 8);
+  const Stream first(&world.random()), second(&world.random());
+  Ingest quick(&world, wire::HashAlgo::kXxh64);
+  Ingest fnv(&world, wire::HashAlgo::kLlmdD);
+  const auto fresh = quick.Play(first, 0);
+  const auto known = quick.Play(first, 1);
+  const auto other = fnv.Play(second, 0);
+  const auto decode = quick.Decode(first);
+  char text[440];
+  std::snprintf(
+      text, sizeof(text),
+      "CPU of decode, xxh64 keys and index of an event of 16 new blocks (1206 bytes or so, "
+      "a map, 256 tokens), %llu M blocks in the index, memory cold; decode alone %.2f; with "
+      "llm-d's FNV keys %.2f; where another pod holds the blocks already %.2f; the bar is 3; "
+      "peer: an event of 16 blocks into Dynamo's tree, as JSON",
+      static_cast<unsigned long long>(options.blocks() / 1'000'000), Median(decode), Median(other),
+      Median(known));
+  Print({"index.ingest16", Median(fresh), "us", 0, options.peer_ingest16, 0,
+         static_cast<int>(fresh.size()), Spread(fresh), text});
+}
+
+}  // namespace headrace::bench
