@@ -9,6 +9,7 @@
 
 #include "cli/command_line.h"
 #include "cli/event_json.h"
+#include "cli/tail_command.h"
 
 namespace headrace::cli {
 namespace {
@@ -17,7 +18,9 @@ constexpr const char* kUsage =
     "usage: headrace events decode FILE\n"
     "Prints one JSON object an event, with vLLM's names. FILE holds payloads of KV event messages\n"
     "as hexadecimal digits, one a line; - is standard input. An event that cannot be decoded\n"
-    "prints {\"error\":TEXT,\"event\":INDEX}, and the exit code is 1 at the end.\n";
+    "prints {\"error\":TEXT,\"event\":INDEX}, and the exit code is 1 at the end.\n"
+    "usage: headrace events tail ENDPOINT [flags]\n"
+    "Prints what a publisher announces; tail --help says more.\n";
 
 std::string_view Trimmed(std::string_view line) {
   constexpr std::string_view kSpace = " \t\r";
@@ -56,6 +59,7 @@ int DecodeFile(const std::string& name) {
 }  // namespace
 
 int RunEvents(int argc, char** argv) {
+  if (argc >= 2 && argv[1] == std::string_view("tail")) return RunEventsTail(argc - 1, argv + 1);
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word == "--help" || word == "-h") {

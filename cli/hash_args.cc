@@ -106,34 +106,6 @@ bool IsGap(char c) {
   return c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-Status ReadTokens(const CommandLine& line, std::vector<uint32_t>* tokens, std::string* message) {
-  const std::string* text = line.Find("tokens");
-  if (text == nullptr) return WrongFlag("tokens", "is missing; write for example 1,2,3", message);
-  std::string_view rest = *text;
-  while (!rest.empty() && IsGap(rest.back())) rest.remove_suffix(1);
-  while (!rest.empty() && IsGap(rest.front())) rest.remove_prefix(1);
-  if (rest.starts_with('[') && rest.ends_with(']')) rest = rest.substr(1, rest.size() - 2);
-  while (!rest.empty()) {
-    const auto* const end = std::find_if(rest.begin(), rest.end(), IsGap);
-    const std::string_view word = rest.substr(0, static_cast<size_t>(end - rest.begin()));
-    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
-    if (word.empty()) continue;
-    uint64_t number = 0;
-    if (!ParseNumber(word, UINT32_MAX, &number)) {
-      return WrongFlag(
-          "tokens",
-          fmt::format("{} is not a token id; write numbers of at most 4294967295 like 1,2,3",
-                      Quoted(word)),
-          message);
-    }
-    if (tokens->size() == kMaxHashTokens) {
-      return WrongFlag("tokens", "more than 16777216 ids", message);
-    }
-    tokens->push_back(static_cast<uint32_t>(number));
-  }
-  return {};
-}
-
 Status ReadBlockSize(const CommandLine& line, uint32_t* block_tokens, std::string* message) {
   const std::string* text = line.Find("block-size");
   if (text == nullptr) return {};
@@ -231,12 +203,40 @@ std::span<const Flag> HashFlags() {
   return kFlags;
 }
 
+Status ReadTokenIds(const CommandLine& line, std::vector<uint32_t>* tokens, std::string* message) {
+  const std::string* text = line.Find("tokens");
+  if (text == nullptr) return WrongFlag("tokens", "is missing; write for example 1,2,3", message);
+  std::string_view rest = *text;
+  while (!rest.empty() && IsGap(rest.back())) rest.remove_suffix(1);
+  while (!rest.empty() && IsGap(rest.front())) rest.remove_prefix(1);
+  if (rest.starts_with('[') && rest.ends_with(']')) rest = rest.substr(1, rest.size() - 2);
+  while (!rest.empty()) {
+    const auto* const end = std::find_if(rest.begin(), rest.end(), IsGap);
+    const std::string_view word = rest.substr(0, static_cast<size_t>(end - rest.begin()));
+    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+    if (word.empty()) continue;
+    uint64_t number = 0;
+    if (!ParseNumber(word, UINT32_MAX, &number)) {
+      return WrongFlag(
+          "tokens",
+          fmt::format("{} is not a token id; write numbers of at most 4294967295 like 1,2,3",
+                      Quoted(word)),
+          message);
+    }
+    if (tokens->size() == kMaxHashTokens) {
+      return WrongFlag("tokens", "more than 16777216 ids", message);
+    }
+    tokens->push_back(static_cast<uint32_t>(number));
+  }
+  return {};
+}
+
 Result<HashRequest> ReadHashRequest(const CommandLine& line, std::string* message) {
   HashRequest request;
   HR_TRY(const Generation* generation, FindGeneration(line.Find("generation"), message));
   HR_RETURN_IF_ERROR(ReadAlgo(line, *generation, &request, message));
   HR_RETURN_IF_ERROR(ReadBlockSize(line, &request.options.block_tokens, message));
-  HR_RETURN_IF_ERROR(ReadTokens(line, &request.tokens, message));
+  HR_RETURN_IF_ERROR(ReadTokenIds(line, &request.tokens, message));
   if (const std::string* model = line.Find("model")) request.options.model = *model;
   HR_RETURN_IF_ERROR(ReadExtra(line, generation->form, &request, message));
   HR_RETURN_IF_ERROR(MakeHasher(line, &request, message));

@@ -24,6 +24,9 @@ struct HashRequest {
   std::string note;                     // for standard error, or empty
 };
 
+// --tokens: whole numbers with commas or blanks between them, in brackets or not.
+Status ReadTokenIds(const CommandLine& line, std::vector<uint32_t>* tokens, std::string* message);
+
 // `line` has been read with HashFlags(). On failure `*message` names the flag and what would be
 // right.
 Result<HashRequest> ReadHashRequest(const CommandLine& line, std::string* message);

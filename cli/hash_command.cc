@@ -5,11 +5,10 @@
 #include <string>
 
 #include "cli/hash_args.h"
+#include "cli/text_file.h"
 
 namespace headrace::cli {
 namespace {
-
-constexpr size_t kMaxInput = 16 * kMaxHashTokens;  // bytes
 
 void PrintHelp() {
   std::printf(
@@ -22,16 +21,6 @@ void PrintHelp() {
 int Refuse(const std::string& message) {
   std::fprintf(stderr, "headrace hash: %s\n", message.c_str());
   return kExitWrongUse;
-}
-
-std::string ReadStandardInput() {
-  std::string text;
-  char buffer[1 << 16];
-  size_t got = 0;
-  while (text.size() < kMaxInput && (got = std::fread(buffer, 1, sizeof buffer, stdin)) > 0) {
-    text.append(buffer, got);
-  }
-  return text;
 }
 
 void PrintBlock(size_t index, const wire::BlockHash& hash) {
@@ -61,8 +50,7 @@ int RunHash(int argc, char** argv) {
     PrintHelp();
     return 0;
   }
-  const auto tokens = line.values.find("tokens");
-  if (tokens != line.values.end() && tokens->second == "-") tokens->second = ReadStandardInput();
+  TakeStandardInput("tokens", &line);
   const auto request = ReadHashRequest(line, &message);
   if (!request) return Refuse(message);
   if (!request->note.empty()) std::fprintf(stderr, "headrace hash: %s\n", request->note.c_str());

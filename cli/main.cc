@@ -7,6 +7,7 @@
 #include "cli/command_line.h"
 #include "cli/events_command.h"
 #include "cli/hash_command.h"
+#include "cli/index_command.h"
 
 namespace {
 
@@ -16,9 +17,11 @@ struct Command {
   int (*run)(int argc, char** argv);  // argv[0] is the command's name
 };
 constexpr Command kCommands[] = {
-    {"events", "KV cache events of engines and servers, decoded", headrace::cli::RunEvents},
+    {"events", "KV cache events of engines and servers, decoded or as they come",
+     headrace::cli::RunEvents},
     {"hash", "block hashes of a prompt, as engines and indexers compute them",
      headrace::cli::RunHash},
+    {"index", "who holds how much of a prompt: ask, dump and compare", headrace::cli::RunIndex},
 };
 
 void PrintCommands(std::FILE* out) {
