@@ -18,4 +18,8 @@ struct HostPort {
 // stands in brackets.
 Result<HostPort> ParseHostPort(std::string_view text);
 
+// Whether only programs of this host can reach a socket that is bound to it: "localhost", "::1", or
+// a number of 127.0.0.0/8. A name may begin with "127." as well, and it may lead anywhere.
+bool IsLoopback(std::string_view host);
+
 }  // namespace headrace::net

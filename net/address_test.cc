@@ -30,5 +30,15 @@ TEST(ParseHostPort, RefusesWhatIsNotBoth) {
   }
 }
 
+TEST(IsLoopback, IsOfThisHostAlone) {
+  for (const char* host : {"localhost", "::1", "127.0.0.1", "127.8.0.1"}) {
+    EXPECT_TRUE(IsLoopback(host)) << host;
+  }
+  for (const char* host : {"", "0.0.0.0", "::", "*", "10.0.0.1", "128.0.0.1", "127.example.org",
+                           "localhost.example.org", "::10"}) {
+    EXPECT_FALSE(IsLoopback(host)) << host;
+  }
+}
+
 }  // namespace
 }  // namespace headrace::net

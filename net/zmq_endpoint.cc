@@ -13,12 +13,6 @@ bool IsText(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c != 0x7f; });
 }
 
-// A name may begin with "127." as well, and it may lead anywhere.
-bool IsLoopbackNumber(std::string_view host) {
-  return host.starts_with("127.") &&
-         host.find_first_not_of("0123456789.") == std::string_view::npos;
-}
-
 Result<ZmqEndpoint> ParseTcp(std::string_view rest) {
   // "src;dst" binds the dialling end too: nothing here knows what that means for access.
   if (rest.find(';') != std::string_view::npos) {
@@ -46,7 +40,7 @@ Result<ZmqEndpoint> ParsePath(ZmqEndpoint::Scheme scheme, std::string_view path)
 }  // namespace
 
 bool ZmqEndpoint::is_local() const {
-  return scheme != Scheme::kTcp || host == "localhost" || host == "::1" || IsLoopbackNumber(host);
+  return scheme != Scheme::kTcp || IsLoopback(host);
 }
 
 bool ZmqEndpoint::must_bind() const {

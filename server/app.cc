@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "base/version.h"
 #include "engine/eviction_policy.h"
+#include "net/address.h"
 #include "server/core.h"
 #include "server/core_thread.h"
 #include "server/device.h"
@@ -278,11 +279,6 @@ Status Make(const ServerOptions& options, Server* server, std::string* message) 
   return {};
 }
 
-bool IsLoopback(const std::string& address) {
-  return address.starts_with("127.") || address.starts_with("[::1]") ||
-         address.starts_with("localhost");
-}
-
 // After all that can refuse the start: such a start writes one line.
 void LogStart(const ServerOptions& options, const Server& server) {
   for (const auto& option : options.effective) {
@@ -291,8 +287,10 @@ void LogStart(const ServerOptions& options, const Server& server) {
   }
   if (!server.pool.warning.empty()) HR_WARN("{}", server.pool.warning);
   for (const std::string& address : {options.addr, options.http_addr}) {
-    if (!IsLoopback(address))
-      HR_WARN("{} is open to whoever reaches it: no token is asked", address);
+    const auto parsed = net::ParseHostPort(address);
+    if (!parsed || net::IsLoopback(parsed->host)) continue;
+    HR_WARN("{} is open to whoever reaches it: no token is asked{}", address,
+            options.index.token_file.empty() ? "" : " but for the index");
   }
   const ServerInfo& info = server.info;
   HR_INFO("serving on {}, {}, HTTP {}; pool {}, {} pages; {}", info.socket, info.addr,

@@ -15,10 +15,10 @@ namespace {
 
 constexpr bool kHasGrpc = HEADRACE_GRPC != 0;
 
-bool IsLoopback(const std::string& address) {
+// What cannot be read is refused where it is bound.
+bool IsOpen(const std::string& address) {
   const auto parsed = net::ParseHostPort(address);
-  if (!parsed) return true;  // refused where it is bound
-  return parsed->host == "localhost" || parsed->host == "::1" || parsed->host.starts_with("127.");
+  return parsed && !net::IsLoopback(parsed->host);
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ Status CheckIndexOptions(const IndexOptions& options, uint64_t pool_bytes,
   const std::pair<const char*, const std::string&> addresses[] = {
       {"--http-addr", http_addr}, {"--grpc-addr", options.grpc_addr}};
   for (const auto& [option, address] : addresses) {
-    if (address.empty() || IsLoopback(address)) continue;
+    if (!IsOpen(address)) continue;
     return refuse(
         fmt::format("{}: {} can be reached from other hosts, and the index tells who asked what; "
                     "name the tokens that may ask with --index-token-file, or write --index off",

@@ -46,8 +46,10 @@ TEST(IndexOptions, SayWhatIsWrongWithAnAddress) {
   EXPECT_TRUE(May({.discover = {"10.0.0.1:8000", "[::1]:1"}}, kPool, "127.0.0.1:1", &message));
   EXPECT_FALSE(May({.discover = {"10.0.0.1"}}, kPool, "127.0.0.1:1", &message));
   EXPECT_EQ(message.find("--discover: \"10.0.0.1\" is not HOST:PORT"), 0u) << message;
-  EXPECT_FALSE(May({.grpc_addr = "nonsense"}, kPool, "127.0.0.1:1", &message));
-  EXPECT_EQ(message.find("--grpc-addr: "), 0u) << message;
+  for (const char* address : {"nonsense", "127.example.org:1"}) {
+    EXPECT_FALSE(May({.grpc_addr = address}, kPool, "127.0.0.1:1", &message)) << address;
+    EXPECT_EQ(message.find("--grpc-addr: "), 0u) << message;
+  }
 }
 
 }  // namespace
