@@ -66,7 +66,6 @@ void PodIntents::Confirm(PodId pod, std::span<const RequestKey> keys) {
   for (const RequestKey key : keys) {
     if (intents->until.erase(key) == 0) continue;
     End(pod, *intents, key);
-    ++confirmed_;
   }
 }
 

@@ -29,7 +29,6 @@ class PodIntents {
   void Expire(Time now);
 
   size_t size() const { return size_; }
-  uint64_t confirmed() const { return confirmed_; }
   uint64_t expired() const { return expired_; }
 
  private:
@@ -55,7 +54,6 @@ class PodIntents {
   std::unordered_map<PodId, Intents> intents_;
   std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
   size_t size_ = 0;
-  uint64_t confirmed_ = 0;
   uint64_t expired_ = 0;
 };
 

@@ -98,7 +98,6 @@ void RedisNodes::Ask(RedisConnection* node) {
 void RedisNodes::OnSlots(RedisConnection* node, const Result<RespValue>& replies) {
   if (!replies) return;  // the connection broke: the next that comes up is asked
   const RespValue slots = replies->first();
-  ++refreshes_;
   if (slots.is_error() && slots.text().starts_with("LOADING ")) {
     Refresh();
     return;

@@ -45,7 +45,6 @@ class RedisNodes {
 
   const RedisOptions& options() const { return options_; }
   uint64_t reconnects() const;
-  uint64_t refreshes() const { return refreshes_; }
 
  private:
   enum class Mode : uint8_t { kUnknown, kSingle, kCluster };
@@ -70,7 +69,6 @@ class RedisNodes {
   bool asking_ = false;  // CLUSTER SLOTS is on its way
   bool lost_ = false;    // to be told with the next `up`
   uint64_t refresh_timer_ = 0;
-  uint64_t refreshes_ = 0;
   std::string refusal_;  // why what was found cannot be used
   std::map<std::string, std::unique_ptr<RedisConnection>> nodes_;  // by address; never fewer
   Owned owners_{};

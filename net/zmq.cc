@@ -205,9 +205,6 @@ class LibSocket final : public ZmqSocket {
   Status Subscribe(std::string_view prefix) override {
     return Set(ZMQ_SUBSCRIBE, prefix.data(), prefix.size());
   }
-  Status Unsubscribe(std::string_view prefix) override {
-    return Set(ZMQ_UNSUBSCRIBE, prefix.data(), prefix.size());
-  }
 
   Status Send(std::span<const std::span<const uint8_t>> frames) override;
   Result<bool> Receive(ZmqMessage* message) override;

@@ -94,7 +94,6 @@ class ZmqSocket {
   // The last one bound or connected, with the port that was taken.
   virtual std::string endpoint() const = 0;
   virtual Status Subscribe(std::string_view prefix) = 0;  // SUB
-  virtual Status Unsubscribe(std::string_view prefix) = 0;
 
   // All frames or none, without waiting. kLimit: the peer's queue is full (of a PUB's subscribers
   // each drops for itself, which this end cannot see); kNotFound: no such peer; else kIo.

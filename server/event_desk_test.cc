@@ -20,7 +20,6 @@ class FakeRouter final : public net::ZmqSocket {
   Status Disconnect(const std::string&) override { return {}; }
   std::string endpoint() const override { return ""; }
   Status Subscribe(std::string_view) override { return {}; }
-  Status Unsubscribe(std::string_view) override { return {}; }
   Status Send(std::span<const std::span<const uint8_t>> frames) override {
     std::vector<std::string> message;
     for (const auto& frame : frames) message.emplace_back(frame.begin(), frame.end());
