@@ -85,10 +85,13 @@ def run_gtests(run, directory, env=None, prefix=(), factor=1):
         command = [*limit, *prefix, *test["cmd"], f"--gtest_output=json:{report}",
                    "--gtest_brief=1"]
         environment = {**(test["env"] or {}), **(env or {}), "HEADRACE_BUILD": str(directory)}
-        code, _ = run.output(command, environment, test["workdir"] or ROOT)
+        code, text = run.output(command, environment, test["workdir"] or ROOT)
         if code == 124:
             return counting.failure(test["name"], f"took over {test['timeout'] * factor} s")
-        return counting.gtest(test["name"], code, report)
+        outcome = counting.gtest(test["name"], code, report)
+        if code != 0 and not report.exists():  # it died: a sanitizer's report, a check that failed
+            outcome.failures[-1] += f"\n{tail(text, 60)}"
+        return outcome
 
     return add_all(parallel(one, tests))
 
