@@ -1,10 +1,13 @@
 #include "cli/event_json.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/hex.h"
 #include "cli/command_line.h"
 
 namespace headrace::cli {
@@ -19,18 +22,12 @@ std::string Dumped(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string Hex(std::span<const uint8_t> bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string hex = "0x";
-  for (const uint8_t byte : bytes) {
-    hex += kDigits[byte >> 4];
-    hex += kDigits[byte & 15];
-  }
-  return hex;
+std::string HexText(std::span<const uint8_t> bytes) {
+  return fmt::format("0x{}", Hex(bytes));
 }
 
 Json HashJson(std::span<const uint8_t> full, uint64_t low) {
-  return full.empty() ? std::to_string(low) : Hex(full);
+  return full.empty() ? std::to_string(low) : HexText(full);
 }
 
 Json HashesJson(const Event& event) {
@@ -54,7 +51,7 @@ void AddText(const char* name, std::string_view text, Json* json) {
 void BytesToHex(Json* json) {
   if (json->is_binary()) {
     const auto bytes = json->get_binary();
-    *json = Hex(bytes);
+    *json = HexText(bytes);
   } else if (json->is_structured()) {
     for (Json& child : *json) BytesToHex(&child);
   }
@@ -62,7 +59,7 @@ void BytesToHex(Json* json) {
 
 Json ExtraKeysJson(std::span<const uint8_t> msgpack) {
   Json json = Json::from_msgpack(msgpack, true, false);
-  if (json.is_discarded()) return Hex(msgpack);  // a map whose keys are no texts, say
+  if (json.is_discarded()) return HexText(msgpack);  // a map whose keys are no texts, say
   BytesToHex(&json);
   return json;
 }

@@ -3,22 +3,15 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <fstream>
+
+#include "base/file.h"
 
 namespace headrace::cli {
 
 Result<std::string> ReadTextFile(std::string_view flag, const std::string& path,
                                  std::string* message) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text;
-  char buffer[1 << 16];
-  while (file && text.size() <= kMaxTextFile) {
-    file.read(buffer, sizeof buffer);
-    text.append(buffer, static_cast<size_t>(file.gcount()));
-  }
-  if (!file.eof() || text.size() > kMaxTextFile) {
-    return WrongFlag(flag, fmt::format("{} cannot be read", Quoted(path)), message);
-  }
+  auto text = ReadFile(path, kMaxTextFile);
+  if (!text) return WrongFlag(flag, fmt::format("{} cannot be read", Quoted(path)), message);
   return text;
 }
 

@@ -1,16 +1,13 @@
 #include "indexer/access.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cstring>
 #include <set>
 #include <utility>
 
-#include "base/fd.h"
+#include "base/file.h"
 
 namespace headrace::indexer {
 namespace {
@@ -53,21 +50,6 @@ std::string_view BearerToken(std::string_view authorization) {
     if ((c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) != kScheme[i]) return {};
   }
   return Trim(authorization.substr(kScheme.size()));
-}
-
-Result<std::string> ReadWhole(const std::string& path) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return Fail(Errc::kIo, "cannot open", errno);
-  std::string text;
-  std::array<char, 4096> part;
-  for (;;) {
-    const ssize_t got = ::read(fd.get(), part.data(), part.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Fail(Errc::kIo, "cannot read", errno);
-    if (got == 0) return text;
-    text.append(part.data(), static_cast<size_t>(got));
-    if (text.size() > AccessTokens::kMaxFileBytes) return Fail(Errc::kIo, "too large", EFBIG);
-  }
 }
 
 }  // namespace
@@ -114,9 +96,10 @@ Result<AccessTokens> AccessTokens::Parse(std::string_view text, std::string* mes
 }
 
 Result<AccessTokens> AccessTokens::Read(const std::string& path, std::string* message) {
-  auto text = ReadWhole(path);
-  if (!text)
-    return Refuse(std::string("cannot be read: ") + std::strerror(text.error().os), message);
+  const auto text = ReadFile(path, kMaxFileBytes);
+  if (!text) {
+    return Refuse(fmt::format("cannot be read: {}", std::strerror(text.error().os)), message);
+  }
   return Parse(*text, message);
 }
 

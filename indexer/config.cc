@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <set>
 #include <utility>
 
+#include "base/file.h"
 #include "indexer/yaml_section.h"
 
 namespace headrace::indexer {
@@ -304,16 +303,14 @@ Result<IndexConfig> ParseIndexConfig(const std::string& text, std::string* messa
 }
 
 Result<IndexConfig> ReadIndexConfig(const std::string& path, std::string* message) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return Refuse(fmt::format("cannot read {}: {}", path, std::strerror(errno)), message);
-  std::string text(kMaxConfigBytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(file.gcount()));
-  if (file.bad()) return Refuse(fmt::format("cannot read {}", path), message);
-  if (text.size() > kMaxConfigBytes) {
+  const auto text = ReadFile(path, kMaxConfigBytes);
+  if (!text && text.error().code == Errc::kLimit) {
     return Refuse(fmt::format("{} is larger than {} bytes", path, kMaxConfigBytes), message);
   }
-  auto config = ParseIndexConfig(text, message);
+  if (!text) {
+    return Refuse(fmt::format("cannot read {}: {}", path, std::strerror(text.error().os)), message);
+  }
+  auto config = ParseIndexConfig(*text, message);
   if (!config) *message = path + ": " + *message;
   return config;
 }

@@ -1,11 +1,11 @@
 #include "indexer/discovery.h"
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "net/address.h"
 #include "net/http_client.h"
@@ -184,30 +184,23 @@ void Discovery::Ask(const std::string& address, Api* api, Time now) {
 }
 
 void Discovery::ReadFile() {
-  std::ifstream file(config_.file, std::ios::binary | std::ios::ate);
-  const std::streamoff size = file ? static_cast<std::streamoff>(file.tellg()) : -1;
-  std::string text;
-  if (size >= 0 && size <= static_cast<std::streamoff>(kMaxFileBytes)) {
-    text.resize(static_cast<size_t>(size));
-    file.seekg(0);
-    file.read(text.data(), size);
-    text.resize(static_cast<size_t>(file.gcount()));
-  } else {
+  auto text = headrace::ReadFile(config_.file, kMaxFileBytes);
+  if (!text) {
     if (!file_failing_) HR_WARN("{}: not to be read, or too long; its pods stay", config_.file);
     file_failing_ = true;
     return;
   }
-  if (text == file_text_ && !file_failing_) return;
+  if (*text == file_text_ && !file_failing_) return;
   std::string message;
-  auto sources = ParsePodsFile(text, &message);
+  auto sources = ParsePodsFile(*text, &message);
   // A file that is half written, or wrong, changes nothing.
   if (sources) {
     file_sources_ = std::move(*sources);
-  } else if (text != file_text_) {
+  } else if (*text != file_text_) {
     HR_WARN("{}: {}; its pods stay as they were", config_.file, message);
   }
   file_failing_ = !sources;
-  file_text_ = std::move(text);
+  file_text_ = std::move(*text);
 }
 
 }  // namespace headrace::indexer

@@ -4,22 +4,13 @@
 #include <optional>
 #include <utility>
 
+#include "base/hex.h"
 #include "wire/msgpack.h"
 
 namespace headrace::indexer {
 namespace {
 
 using wire::MsgpackReader;
-
-std::string Hex(std::span<const uint8_t> bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const uint8_t byte : bytes) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
 
 // Apart from the same digits as a text.
 std::string NumberText(int64_t number) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/hex.h"
 #include "base/time.h"
 
 namespace headrace::indexer {
@@ -30,10 +31,9 @@ std::optional<uint64_t> ParseHash(std::string_view text) {
   if (text.empty() || text.size() > 16) return std::nullopt;
   uint64_t value = 0;
   for (const char c : text) {
-    const size_t digit = std::string_view("0123456789abcdef")
-                             .find(c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c);
-    if (digit == std::string_view::npos) return std::nullopt;
-    value = value << 4 | digit;
+    const int digit = HexDigit(c);
+    if (digit < 0) return std::nullopt;
+    value = value << 4 | static_cast<uint64_t>(digit);
   }
   return value;
 }

@@ -3,19 +3,13 @@
 #include <fmt/format.h>
 
 #include "base/bytes.h"
+#include "base/hex.h"
 
 namespace headrace::net {
 namespace {
 
 constexpr uint64_t kMaxDatabase = 1u << 20;
 constexpr size_t kMaxHosts = 64;
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 Result<std::string> PercentDecoded(std::string_view text) {
   std::string out;

@@ -3,17 +3,16 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <iterator>
 
+#include "base/file.h"
 #include "net/zmq_endpoint.h"
 
 namespace headrace::server {
 namespace {
 
-constexpr std::streamsize kMaxKeyFile = 1 << 20;
+constexpr size_t kMaxKeyFile = 1u << 20;  // bytes
 
 tl::unexpected<Error> Refuse(std::string* message, std::string text) {
   *message = std::move(text);
@@ -38,23 +37,14 @@ Status CheckAccess(const EventOptions& options, const char* name, const std::str
                                      name, value, missing, endpoint->port));
 }
 
-Result<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return Fail(Errc::kIo, "cannot be read", errno);
-  std::string text(static_cast<size_t>(kMaxKeyFile) + 1, '\0');
-  file.read(text.data(), kMaxKeyFile + 1);
-  if (file.gcount() > kMaxKeyFile) return Fail(Errc::kInvalid, "is longer than 1 MiB");
-  if (file.bad()) return Fail(Errc::kIo, "cannot be read", errno);
-  text.resize(static_cast<size_t>(file.gcount()));
-  return text;
-}
-
 Result<std::vector<std::string>> ReadKeys(const char* name, const std::string& path,
                                           std::string* message) {
-  const auto text = ReadFile(path);
+  const auto text = ReadFile(path, kMaxKeyFile);
   if (!text) {
-    *message = fmt::format("{}: {} {}", name, path, text.error().what);
-    if (text.error().os != 0) *message += fmt::format(" ({})", std::strerror(text.error().os));
+    *message =
+        text.error().code == Errc::kLimit
+            ? fmt::format("{}: {} is longer than 1 MiB", name, path)
+            : fmt::format("{}: {} cannot be read ({})", name, path, std::strerror(text.error().os));
     return Fail(text.error());
   }
   auto keys = ParseKeyList(*text);

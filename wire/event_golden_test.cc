@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/hex.h"
 #include "wire/event.h"
 #include "wire/event_samples.h"
 #include "wire/msgpack.h"
@@ -30,15 +31,6 @@ std::string FromHex(const std::string& hex) {
     bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
   }
   return bytes;
-}
-
-std::string Hex(std::span<const uint8_t> bytes) {
-  std::string hex;
-  for (const uint8_t byte : bytes) {
-    hex += "0123456789abcdef"[byte >> 4];
-    hex += "0123456789abcdef"[byte & 15];
-  }
-  return hex;
 }
 
 Json TextOrNull(std::string_view text) {

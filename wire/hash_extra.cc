@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/hex.h"
 #include "wire/hash.h"
 #include "wire/hash_chain.h"
 
@@ -55,16 +56,6 @@ class ItemWalk {
   const ExtraKeyForm form_;
   size_t at_ = 0;
 };
-
-std::string Hex(const std::vector<uint8_t>& bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const uint8_t byte : bytes) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
 
 bool IsText(const KeyAtom& atom) {
   return std::holds_alternative<std::string>(atom);
