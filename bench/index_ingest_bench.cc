@@ -4,14 +4,12 @@
 
 #include "bench/index_world.h"
 #include "bench/report.h"
+#include "indexer/ingest.h"
 #include "wire/event.h"
 #include "wire/hash.h"
 
 namespace headrace::bench {
 namespace {
-
-using indexer::EngineKey;
-using indexer::RequestKey;
 
 constexpr size_t kTokens = 256;
 constexpr size_t kEvents = 12'000;
@@ -44,26 +42,27 @@ struct Stream {
   }
 };
 
-// The three steps for one pod after the other, as a subscriber takes them.
+// Decoder and digest, for one pod after the other, as a subscriber uses them.
 class Ingest {
  public:
-  Ingest(IndexWorld* world, wire::HashAlgo algo) : world_(world) {
-    wire::HasherOptions options;
-    options.algo = algo;
-    options.seed = "0";
-    options.model = "m";
-    auto hasher = wire::BlockHasher::Create(options);
-    HR_CHECK(hasher.has_value());
-    hasher_ = std::move(*hasher);
-    root_ = wire::BlockHasher::Low64(hasher_->root());
+  Ingest(IndexWorld* world, wire::HashAlgo algo)
+      : pods_(&world->index()), intents_(&world->index(), &pods_, 1000) {
+    auto keys = indexer::IngestKeys::Create({.algo = algo});
+    HR_CHECK(keys.has_value());
+    keys_ = std::move(*keys);
+    digest_ = std::make_unique<indexer::Digest>(
+        indexer::Digest::Parts{&world->index(), &pods_, keys_.get(), &tiers_, &intents_, nullptr},
+        indexer::DigestLimits{});
   }
 
   // Microseconds an event, of each run.
-  std::vector<double> Play(const Stream& stream, uint32_t pod) {
+  std::vector<double> Play(const Stream& stream, const char* pod) {
+    auto feed = digest_->Open(pod, "m");
+    HR_CHECK(feed.has_value());
     std::vector<double> micros;
     for (size_t at = 0; at < stream.payloads.size(); at += kRun) {
       const double start = CpuMicros();
-      for (size_t i = at; i < at + kRun; ++i) One(stream.payloads[i], pod);
+      for (size_t i = at; i < at + kRun; ++i) One(stream.payloads[i], &*feed);
       micros.push_back((CpuMicros() - start) / kRun);
     }
     return micros;
@@ -86,31 +85,19 @@ class Ingest {
   static std::span<const uint8_t> Bytes(const std::string& payload) {
     return {reinterpret_cast<const uint8_t*>(payload.data()), payload.size()};
   }
-  static EngineKey Named(uint64_t hash) { return MixBits(hash ^ 0x51ed270b9f4a7c15); }
 
-  void One(const std::string& payload, uint32_t pod) {
-    wire::EventBatch batch;
-    HR_CHECK(decoder_.Decode(Bytes(payload), &batch).has_value());
-    for (const wire::Event& event : batch.events) {
-      RequestKey parent = root_;
-      if (event.parent) {
-        const auto keys = world_->index().Resolve(Named(*event.parent));
-        HR_CHECK(!keys.empty());
-        parent = keys.back();
-      }
-      hasher_->KeysAfter(parent, event.tokens, {}, &keys_);
-      engine_.clear();
-      for (const uint64_t hash : event.hashes) engine_.push_back(Named(hash));
-      world_->index().Add(world_->holder(pod), engine_, keys_);
-    }
+  void One(const std::string& payload, indexer::Feed* feed) {
+    HR_CHECK(decoder_.Decode(Bytes(payload), &batch_).has_value());
+    HR_CHECK(digest_->Apply(feed, batch_, Time(seconds(1))).has_value());
   }
 
-  IndexWorld* const world_;
-  std::unique_ptr<const wire::BlockHasher> hasher_;
-  RequestKey root_ = 0;
+  indexer::PodTable pods_;
+  indexer::TierTable tiers_;
+  indexer::PodIntents intents_;
+  std::unique_ptr<indexer::IngestKeys> keys_;
+  std::unique_ptr<indexer::Digest> digest_;
   wire::EventDecoder decoder_;
-  std::vector<RequestKey> keys_;
-  std::vector<EngineKey> engine_;
+  wire::EventBatch batch_;
 };
 
 }  // namespace
@@ -122,9 +109,11 @@ void RunIndexIngest(const IndexOptions& options) {
   const Stream first(&world.random()), second(&world.random());
   Ingest quick(&world, wire::HashAlgo::kXxh64);
   Ingest fnv(&world, wire::HashAlgo::kLlmdD);
-  const auto fresh = quick.Play(first, 0);
-  const auto known = quick.Play(first, 1);
-  const auto other = fnv.Play(second, 0);
+  const uint64_t before = world.index().stats().blocks;
+  const auto fresh = quick.Play(first, "a");
+  HR_CHECK(world.index().stats().blocks == before + kEvents * kEventBlocks);
+  const auto known = quick.Play(first, "b");
+  const auto other = fnv.Play(second, "c");
   const auto decode = quick.Decode(first);
   char text[440];
   std::snprintf(

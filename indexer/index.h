@@ -55,6 +55,8 @@ class Index {
   virtual void EndHolder(HolderId holder) = 0;
   virtual const HolderInfo& holder(HolderId holder) const = 0;
 
+  // These are about to be resolved or added: an index in memory asks for what it will read then.
+  virtual void Expect(std::span<const EngineKey>) const {}
   // `holder` holds these blocks. `engine` is empty (speculative entries) or names them: of n
   // engine keys and m request keys, engine key i covers the request keys j with
   // i*max(n,m)/n .. as llm-d's: position k of max(n,m) joins engine[k*n/max] and keys[k*m/max].

@@ -226,6 +226,7 @@ Status Digest::Read(const Source& source, const wire::Event& event, Store* store
   if (event.parent.value_or(0) != 0) store->parent = KeyOf(source.name_space, *event.parent);
   engine_.clear();
   for (const uint64_t hash : event.hashes) engine_.push_back(KeyOf(source.name_space, hash));
+  p_.index->Expect(engine_);  // while the keys are computed
   store->engine = engine_;
   store->tokens = event.tokens;
   store->extras = std::move(extras.blocks);

@@ -131,24 +131,9 @@ void KeyTable::SetPages(Segment* segment, uint32_t pages) {
   }
   while (segment->pages < pages) segment->page[segment->pages++] = pages_->Take();
   segment->used = 0;
-}
-
-uint32_t KeyTable::FreeCells(const KeyBucket& bucket) {
-#ifdef __SSE2__
-  const auto* cells = reinterpret_cast<const __m128i*>(bucket.cells);
-  uint32_t free = 0;
-  for (uint32_t i = 0; i < KeyBucket::kCells / 4; ++i) {
-    const __m128i zero = _mm_cmpeq_epi32(_mm_load_si128(cells + i), _mm_setzero_si128());
-    free |= static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(zero))) << (4 * i);
-  }
-  return free;
-#else
-  uint32_t free = 0;
-  for (uint32_t cell = 0; cell < KeyBucket::kCells; ++cell) {
-    free |= (bucket.cells[cell] == 0 ? 1u : 0u) << cell;
-  }
-  return free;
-#endif
+  static_assert(GrowAbove(kMaxPages) <= UINT16_MAX);
+  segment->full = static_cast<uint16_t>(GrowAbove(pages));
+  ++resizes_;
 }
 
 bool KeyTable::Put(const Segment& segment, Entry entry) {
@@ -162,8 +147,7 @@ bool KeyTable::Put(const Segment& segment, Entry entry) {
   if (distance > kMaxDistance) return false;
   KeyBucket& bucket = BucketAt(segment, Onward(segment, spot.home, distance));
   const auto cell = static_cast<uint32_t>(std::countr_zero(FreeCells(bucket)));
-  SetCell(&bucket, cell, spot.tag, spot.tag >> 8 << kRecordBits | (entry.record + 1));
-  SetDistance(&bucket, cell, distance);
+  PutInto(&bucket, cell, spot.tag, distance, entry.record);
   for (uint32_t i = 0; i < distance; ++i) ++BucketAt(segment, Onward(segment, spot.home, i)).passed;
   return true;
 }
@@ -311,7 +295,7 @@ void KeyTable::Insert(uint64_t hash, uint32_t record) {
   HR_CHECK(record <= kMaxRecords);
   for (;;) {
     Segment& segment = segments_[directory_[hash & directory_mask_]];
-    if (segment.used < GrowAbove(segment.pages) && Put(segment, {Fraction(hash), record})) {
+    if (segment.used < segment.full && Put(segment, {Fraction(hash), record})) {
       ++segment.used;
       ++size_;
       return;

@@ -52,6 +52,39 @@ class KeyPages {
 };
 
 class KeyTable {
+  static constexpr uint32_t kMaxPages = 14;
+  static constexpr uint32_t kMinPages = 4;
+  static constexpr uint32_t kMaxDistance = 3;
+  // How far behind a key's home a free cell is looked for, whose neighbours then move up.
+  static constexpr uint32_t kMaxLook = 24;
+  // A table begins with some segments of unequal shares of the hashes, so that they are not full at
+  // the same time: at any size of the table some have just grown and others are about to.
+  static constexpr uint32_t kRootBits = 6;
+  static constexpr uint32_t kSplitBits = 2;
+  static constexpr uint32_t kRecordBits = 28;
+  static constexpr uint32_t kRecordMask = (1u << kRecordBits) - 1;
+  // Bits of a hash that place a key in its segment; twelve of them, and where the key lies, must
+  // give back all.
+  static constexpr uint32_t kFractionBits = 19;
+  static constexpr uint32_t kTagShift = kFractionBits - 12;
+  static_assert(kMinPages * KeyPage::kBuckets >= 1u << kTagShift);
+
+  struct Segment {
+    uint32_t page[kMaxPages];
+    uint32_t used;
+    uint8_t pages;
+    uint8_t depth;  // bits of the hash above the root's that all its keys share
+    uint16_t full;  // it grows when it is to hold more
+  };
+  static_assert(sizeof(Segment) == 64);
+
+  // A key's home in a segment and its tag: with the number of buckets these two give back the bits
+  // of the hash that they come from, so a segment changes its size without reading a key.
+  struct Spot {
+    uint32_t home;
+    uint32_t tag;  // 12 bits
+  };
+
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
   static constexpr uint32_t kMaxRecords = (1u << 28) - 2;
@@ -78,17 +111,37 @@ class KeyTable {
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   }
 
-  // For many keys at once: each step for all of them, then the next one.
+  // Where the search for a key begins, as long as resizes() stays what it is.
+  struct Aim {
+    Segment* segment;
+    KeyBucket* home;
+    Spot spot;
+  };
+  uint64_t resizes() const { return resizes_; }
+
+  // For many keys at once: each step for all of them, then the next one. PrefetchSegment asks for
+  // what AimAt reads, which asks for what a search reads.
   void PrefetchSegment(uint64_t hash) const { indexer::Prefetch(&SegmentOf(hash)); }
+  Aim AimAt(uint64_t hash) {
+    Segment& segment = segments_[directory_[hash & directory_mask_]];
+    const Spot spot = Place(segment, hash);
+    KeyBucket* const home = &BucketAt(segment, spot.home);
+    indexer::Prefetch(home);
+    indexer::Prefetch(&BucketAt(segment, Onward(segment, spot.home, 1)));  // many go on there
+    return {&segment, home, spot};
+  }
   void PrefetchBucket(uint64_t hash) const {
     const Segment& segment = SegmentOf(hash);
     const uint32_t home = Place(segment, hash).home;
     indexer::Prefetch(&BucketAt(segment, home));
-    indexer::Prefetch(&BucketAt(segment, Onward(segment, home, 1)));  // many go on there
+    indexer::Prefetch(&BucketAt(segment, Onward(segment, home, 1)));
   }
   // The first record that may have the key; the owner compares. kNone: no record has it.
   uint32_t FirstCandidate(uint64_t hash) const {
     return Search(hash, [](uint32_t) { return true; });
+  }
+  uint32_t FirstCandidate(const Aim& aim) const {
+    return Search(aim, [](uint32_t) { return true; });
   }
 
   // The first record that may have the key and for which `is(record)` holds, or kNone.
@@ -96,26 +149,26 @@ class KeyTable {
   uint32_t Search(uint64_t hash, Is is) const {
     const Segment& segment = SegmentOf(hash);
     const Spot spot = Place(segment, hash);
-    uint32_t at = spot.home;
-    for (uint32_t distance = 0; distance <= kMaxDistance; ++distance) {
-      const KeyBucket& bucket = BucketAt(segment, at);
-      for (uint32_t match = MatchTags(bucket, spot.tag); match != 0; match &= match - 1) {
-        const auto cell = static_cast<uint32_t>(std::countr_zero(match));
-        const uint32_t content = bucket.cells[cell];
-        if (content >> kRecordBits != spot.tag >> 8) continue;
-        if ((content & kRecordMask) == 0 || DistanceOf(bucket, cell) != distance) continue;
-        const uint32_t record = (content & kRecordMask) - 1;
-        if (is(record)) return record;
-      }
-      if (bucket.passed == 0) return kNone;
-      if (++at == segment.pages * KeyPage::kBuckets) at = 0;
-    }
-    return kNone;
+    return Search(segment, BucketAt(segment, spot.home), spot, is);
+  }
+  template <typename Is>
+  uint32_t Search(const Aim& aim, Is is) const {
+    return Search(*aim.segment, *aim.home, aim.spot, is);
   }
 
   // REQUIRES: the record is not in; the owner's key of it is `hash`'s. Records with equal keys
   // are held, but no more than some dozen.
   void Insert(uint64_t hash, uint32_t record);
+  void Insert(const Aim& aim, uint64_t hash, uint32_t record) {
+    const uint32_t free = FreeCells(*aim.home);
+    if (free == 0 || aim.segment->used >= aim.segment->full) {
+      Insert(hash, record);
+      return;
+    }
+    PutInto(aim.home, static_cast<uint32_t>(std::countr_zero(free)), aim.spot.tag, 0, record);
+    ++aim.segment->used;
+    ++size_;
+  }
   // REQUIRES: it is in.
   void Erase(uint64_t hash, uint32_t record);
 
@@ -123,38 +176,6 @@ class KeyTable {
   void Check() const;
 
  private:
-  static constexpr uint32_t kMaxPages = 14;
-  static constexpr uint32_t kMinPages = 4;
-  static constexpr uint32_t kMaxDistance = 3;
-  // How far behind a key's home a free cell is looked for, whose neighbours then move up.
-  static constexpr uint32_t kMaxLook = 24;
-  // A table begins with some segments of unequal shares of the hashes, so that they are not full at
-  // the same time: at any size of the table some have just grown and others are about to.
-  static constexpr uint32_t kRootBits = 6;
-  static constexpr uint32_t kSplitBits = 2;
-  static constexpr uint32_t kRecordBits = 28;
-  static constexpr uint32_t kRecordMask = (1u << kRecordBits) - 1;
-  // Bits of a hash that place a key in its segment; twelve of them, and where the key lies, must
-  // give back all.
-  static constexpr uint32_t kFractionBits = 19;
-  static constexpr uint32_t kTagShift = kFractionBits - 12;
-  static_assert(kMinPages * KeyPage::kBuckets >= 1u << kTagShift);
-
-  struct Segment {
-    uint32_t page[kMaxPages];
-    uint32_t used;
-    uint8_t pages;
-    uint8_t depth;  // bits of the hash above the root's that all its keys share
-    uint16_t unused;
-  };
-  static_assert(sizeof(Segment) == 64);
-
-  // A key's home in a segment and its tag: with the number of buckets these two give back the bits
-  // of the hash that they come from, so a segment changes its size without reading a key.
-  struct Spot {
-    uint32_t home;
-    uint32_t tag;  // 12 bits
-  };
   struct Entry {
     uint32_t fraction;
     uint32_t record;
@@ -197,7 +218,48 @@ class KeyTable {
 #endif
   }
 
-  static uint32_t FreeCells(const KeyBucket& bucket);
+  static uint32_t FreeCells(const KeyBucket& bucket) {
+#ifdef __SSE2__
+    const auto* cells = reinterpret_cast<const __m128i*>(bucket.cells);
+    uint32_t free = 0;
+    for (uint32_t i = 0; i < KeyBucket::kCells / 4; ++i) {
+      const __m128i zero = _mm_cmpeq_epi32(_mm_load_si128(cells + i), _mm_setzero_si128());
+      free |= static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(zero))) << (4 * i);
+    }
+    return free;
+#else
+    uint32_t free = 0;
+    for (uint32_t cell = 0; cell < KeyBucket::kCells; ++cell) {
+      free |= (bucket.cells[cell] == 0 ? 1u : 0u) << cell;
+    }
+    return free;
+#endif
+  }
+  static void PutInto(KeyBucket* bucket, uint32_t cell, uint32_t tag, uint32_t distance,
+                      uint32_t record) {
+    bucket->tags[cell] = static_cast<uint8_t>(tag);
+    bucket->cells[cell] = tag >> 8 << kRecordBits | (record + 1);
+    const uint32_t shift = cell % 4 * 2;
+    uint8_t& bits = bucket->distances[cell / 4];
+    bits = static_cast<uint8_t>((bits & ~(3u << shift)) | distance << shift);
+  }
+
+  template <typename Is>
+  uint32_t Search(const Segment& segment, const KeyBucket& home, const Spot& spot, Is is) const {
+    const KeyBucket* bucket = &home;
+    for (uint32_t distance = 0;;) {
+      for (uint32_t match = MatchTags(*bucket, spot.tag); match != 0; match &= match - 1) {
+        const auto cell = static_cast<uint32_t>(std::countr_zero(match));
+        const uint32_t content = bucket->cells[cell];
+        if (content >> kRecordBits != spot.tag >> 8) continue;
+        if ((content & kRecordMask) == 0 || DistanceOf(*bucket, cell) != distance) continue;
+        const uint32_t record = (content & kRecordMask) - 1;
+        if (is(record)) return record;
+      }
+      if (bucket->passed == 0 || ++distance > kMaxDistance) return kNone;
+      bucket = &BucketAt(segment, Onward(segment, spot.home, distance));
+    }
+  }
   static uint32_t Onward(const Segment& segment, uint32_t at, uint32_t steps) {
     const uint32_t buckets = segment.pages * KeyPage::kBuckets;
     return at + steps < buckets ? at + steps : at + steps - buckets;
@@ -237,6 +299,7 @@ class KeyTable {
   std::vector<uint32_t> directory_;  // by the low bits of a hash
   uint64_t directory_mask_ = 0;
   uint64_t size_ = 0;
+  uint64_t resizes_ = 0;
   std::vector<Entry> scratch_;
 };
 

@@ -59,22 +59,45 @@ void MemoryIndex::EndHolder(HolderId holder) {
 
 // ---- Add ----
 
-void MemoryIndex::FetchBatch(Batch* batch) const {
+void MemoryIndex::FetchBatch(Batch* batch) {
   const size_t count = batch->keys.size();
   for (size_t i = 0; i < count; ++i) {
     batch->key_hash[i] = by_key_.Hash(batch->keys[i]);
     by_key_.PrefetchSegment(batch->key_hash[i]);
   }
-  for (size_t i = 0; i < batch->engine.size(); ++i) {
+  for (size_t i = 0; i < count; ++i) batch->key_aim[i] = by_key_.AimAt(batch->key_hash[i]);
+  batch->key_resizes = by_key_.resizes();
+  batch->fresh = 0;
+  for (size_t i = 0; i < count; ++i) {
+    batch->slot[i] = by_key_.FirstCandidate(batch->key_aim[i]);
+    if (batch->slot[i] != kNone) {
+      PrefetchSlot(batch->slot[i]);
+    } else {
+      batch->fresh |= 1u << i;
+    }
+  }
+}
+
+// What the engine calls blocks that are there stands beside them; a new name needs the table.
+void MemoryIndex::FetchFreshEngines(Batch* batch) {
+  if (batch->engine.empty()) batch->fresh = 0;
+  for (uint32_t left = batch->fresh; left != 0; left &= left - 1) {
+    const auto i = static_cast<size_t>(std::countr_zero(left));
     batch->engine_hash[i] = by_engine_.Hash(batch->engine[i]);
     by_engine_.PrefetchSegment(batch->engine_hash[i]);
   }
-  for (size_t i = 0; i < count; ++i) by_key_.PrefetchBucket(batch->key_hash[i]);
-  for (size_t i = 0; i < batch->engine.size(); ++i)
-    by_engine_.PrefetchBucket(batch->engine_hash[i]);
-  for (size_t i = 0; i < count; ++i) {
-    batch->slot[i] = by_key_.FirstCandidate(batch->key_hash[i]);
-    if (batch->slot[i] != kNone) PrefetchSlot(batch->slot[i]);
+  for (uint32_t left = batch->fresh; left != 0; left &= left - 1) {
+    const auto i = static_cast<size_t>(std::countr_zero(left));
+    batch->engine_aim[i] = by_engine_.AimAt(batch->engine_hash[i]);
+  }
+  batch->engine_resizes = by_engine_.resizes();
+}
+
+void MemoryIndex::Expect(std::span<const EngineKey> engine) const {
+  // The tables' segments mostly are in the caches. More lines than those would push each other out.
+  constexpr size_t kMost = 128;
+  for (const EngineKey key : engine.first(std::min(engine.size(), kMost))) {
+    by_engine_.PrefetchBucket(by_engine_.Hash(key));
   }
 }
 
@@ -95,20 +118,38 @@ void MemoryIndex::Add(HolderId holder, std::span<const EngineKey> engine,
 
 void MemoryIndex::AddBatch(HolderId holder, Batch* batch) {
   FetchBatch(batch);
+  FetchFreshEngines(batch);
   for (size_t i = 0; i < batch->keys.size(); ++i) {
-    const RequestKey key = batch->keys[i];
-    if (key == 0) continue;
-    uint32_t slot = batch->slot[i];
-    if (slot == kNone || KeyAt(slot) != key) {
-      slot = FindKey(key, batch->key_hash[i]);  // it may have come a moment ago
-      if (slot == kNone) slot = NewSlot(key, batch->key_hash[i]);
+    if (batch->keys[i] == 0) continue;
+    batch->slot[i] = FindOrMake(batch, i);
+    AddCopy(batch->slot[i], holder);
+  }
+  for (size_t i = 0; i < batch->engine.size(); ++i) {
+    if (batch->keys[i] == 0 || EngineAt(batch->slot[i]) == batch->engine[i]) continue;
+    if ((batch->fresh & 1u << i) != 0) {
+      LinkFresh(batch, i);
+    } else {
+      LinkEngine(batch->slot[i], batch->engine[i]);
     }
-    AddCopy(slot, holder);
-    if (!batch->engine.empty()) LinkEngine(slot, batch->engine[i], batch->engine_hash[i]);
   }
 }
 
-uint32_t MemoryIndex::NewSlot(RequestKey key, uint64_t hash) {
+uint32_t MemoryIndex::FindOrMake(Batch* batch, size_t i) {
+  const RequestKey key = batch->keys[i];
+  const uint32_t guess = batch->slot[i];
+  if (guess != kNone && KeyAt(guess) == key) return guess;
+  KeyTable::Aim& aim = batch->key_aim[i];
+  if (by_key_.resizes() != batch->key_resizes) aim = by_key_.AimAt(batch->key_hash[i]);
+  // It may have come a moment ago.
+  const uint32_t found = by_key_.Search(aim, [&](uint32_t slot) { return KeyAt(slot) == key; });
+  if (found != kNone) return found;
+  const uint32_t slot = NewSlot(key);
+  by_key_.Insert(aim, batch->key_hash[i], slot);
+  return slot;
+}
+
+// It is in no table yet.
+uint32_t MemoryIndex::NewSlot(RequestKey key) {
   uint32_t slot = free_slot_ - 1;
   if (free_slot_ != 0) {
     free_slot_ = static_cast<uint32_t>(At(slot).engine);
@@ -123,7 +164,6 @@ uint32_t MemoryIndex::NewSlot(RequestKey key, uint64_t hash) {
   block.engine = 0;
   block.set = kEmptySet;
   block.flags = links_.HasKey(key) ? kLinked : 0;
-  by_key_.Insert(hash, slot);
   ++used_slots_;
   return slot;
 }
@@ -142,9 +182,24 @@ void MemoryIndex::AddCopy(uint32_t slot, HolderId holder) {
   block.set = set;
 }
 
-void MemoryIndex::LinkEngine(uint32_t slot, EngineKey engine, uint64_t hash) {
+void MemoryIndex::LinkFresh(Batch* batch, size_t i) {
+  const EngineKey engine = batch->engine[i];
+  Slot block = At(batch->slot[i]);
+  KeyTable::Aim& aim = batch->engine_aim[i];
+  if (by_engine_.resizes() != batch->engine_resizes) aim = by_engine_.AimAt(batch->engine_hash[i]);
+  const auto is = [&](uint32_t slot) { return EngineAt(slot) == engine; };
+  if (block.engine != 0 || by_engine_.Search(aim, is) != kNone || links_.HasEngine(engine)) {
+    LinkEngine(batch->slot[i], engine);
+    return;
+  }
+  block.engine = engine;
+  by_engine_.Insert(aim, batch->engine_hash[i], batch->slot[i]);
+}
+
+void MemoryIndex::LinkEngine(uint32_t slot, EngineKey engine) {
   Slot block = At(slot);
   if (block.engine == engine || engine == 0) return;
+  const uint64_t hash = by_engine_.Hash(engine);
   const uint32_t other = FindEngine(engine, hash);
   if (other != kNone) {  // it names a second block
     Slot first = At(other);
@@ -168,7 +223,7 @@ void MemoryIndex::LinkUnequal(std::span<const EngineKey> engine, std::span<const
     const RequestKey key = keys[k * keys.size() / most];
     const EngineKey name = engine[k * engine.size() / most];
     const uint32_t slot = key == 0 ? kNone : FindKey(key);
-    if (slot != kNone) LinkEngine(slot, name, by_engine_.Hash(name));
+    if (slot != kNone) LinkEngine(slot, name);
   }
 }
 

@@ -31,6 +31,7 @@ class MemoryIndex final : public Index {
   void EndHolder(HolderId holder) override;
   const HolderInfo& holder(HolderId holder) const override { return holders_.info(holder); }
 
+  void Expect(std::span<const EngineKey> engine) const override;
   void Add(HolderId holder, std::span<const EngineKey> engine,
            std::span<const RequestKey> keys) override;
   size_t Remove(HolderId holder, std::span<const EngineKey> engine) override;
@@ -126,8 +127,14 @@ class MemoryIndex final : public Index {
     std::span<const EngineKey> engine;  // empty, or one a key
     uint64_t key_hash[kAtOnce];
     uint64_t engine_hash[kAtOnce];
-    uint32_t slot[kAtOnce];
+    uint32_t slot[kAtOnce];  // after FetchBatch a guess, or kNone
+    KeyTable::Aim key_aim[kAtOnce];
+    uint64_t key_resizes;  // of the table, when it aimed
+    uint32_t fresh;        // a bit for each key that no block had; only those have:
+    KeyTable::Aim engine_aim[kAtOnce];
+    uint64_t engine_resizes;
   };
+  static_assert(kAtOnce == 32);
 
   explicit MemoryIndex(const Options& options);
 
@@ -150,11 +157,14 @@ class MemoryIndex final : public Index {
     return by_engine_.Search(hash, [&](uint32_t slot) { return EngineAt(slot) == engine; });
   }
 
-  void FetchBatch(Batch* batch) const;
+  void FetchBatch(Batch* batch);
+  void FetchFreshEngines(Batch* batch);
   void AddBatch(HolderId holder, Batch* batch);
-  uint32_t NewSlot(RequestKey key, uint64_t hash);
+  uint32_t FindOrMake(Batch* batch, size_t i);
+  uint32_t NewSlot(RequestKey key);
   void AddCopy(uint32_t slot, HolderId holder);
-  void LinkEngine(uint32_t slot, EngineKey engine, uint64_t hash);
+  void LinkEngine(uint32_t slot, EngineKey engine);
+  void LinkFresh(Batch* batch, size_t i);
   void LinkUnequal(std::span<const EngineKey> engine, std::span<const RequestKey> keys);
 
   void FetchEngines(std::span<const EngineKey> engine, Batch* batch) const;
