@@ -16,22 +16,29 @@ HolderId HolderTable::Add(const HolderInfo& info) {
   auto holder = static_cast<HolderId>(infos_.size());
   if (free_.empty()) {
     infos_.push_back(info);
-    states_.push_back(State::kLives);
+    states_.push_back(State::kFree);
   } else {
     holder = free_.back();
     free_.pop_back();
     HR_CHECK(states_[holder] == State::kFree);
     infos_[holder] = info;
-    states_[holder] = State::kLives;
   }
   by_pod_[info.pod].push_back(holder);
+  SetStates(info.pod);
   return holder;
+}
+
+void HolderTable::SetStates(PodId pod) {
+  const State state = by_pod_[pod].size() == 1 ? State::kAlone : State::kLives;
+  for (const HolderId holder : by_pod_[pod]) states_[holder] = state;
 }
 
 void HolderTable::End(HolderId holder) {
   HR_CHECK(Lives(holder));
+  const PodId pod = infos_[holder].pod;
+  std::erase(by_pod_[pod], holder);
   states_[holder] = State::kEnded;
-  std::erase(by_pod_[infos_[holder].pod], holder);
+  SetStates(pod);
 }
 
 void HolderTable::Release(HolderId holder) {

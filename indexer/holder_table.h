@@ -24,7 +24,11 @@ class HolderTable {
     return holder < states_.size() && states_[holder] != State::kFree;
   }
   bool Lives(HolderId holder) const {
-    return holder < states_.size() && states_[holder] == State::kLives;
+    return holder < states_.size() && states_[holder] >= State::kLives;
+  }
+  // It lives, and its pod has no other one.
+  bool Alone(HolderId holder) const {
+    return holder < states_.size() && states_[holder] == State::kAlone;
   }
   const HolderInfo& info(HolderId holder) const { return infos_[holder]; }
   // The living ones of a pod.
@@ -36,7 +40,10 @@ class HolderTable {
   uint64_t bytes() const;
 
  private:
-  enum class State : uint8_t { kFree, kLives, kEnded };
+  enum class State : uint8_t { kFree, kEnded, kLives, kAlone };
+
+  // Of the living ones of a pod, when there are more or fewer.
+  void SetStates(PodId pod);
 
   std::vector<HolderInfo> infos_;
   std::vector<State> states_;

@@ -25,11 +25,12 @@ struct Scorer::State {
   struct Pod {
     uint32_t round = 0;    // of the score in which the rest was set
     uint32_t allowed = 0;  // round in which the filter named it
+    uint32_t since = 0;    // first block of the current weight
     bool active = false;
-    uint32_t since = 0;  // first block of the current weight
     double weight = 0;
     double sum = 0;  // of the blocks before `since`
   };
+  static_assert(sizeof(Pod) == 32);
   struct Left {
     PodId pod;
     uint32_t blocks;
@@ -59,6 +60,7 @@ struct Scorer::State {
   void Enter(PodId pod, const HolderInfo& by, SetId set);
   void Change(SetId from, SetId to, uint32_t block);
   void Reweigh(PodId pod, SetId set, uint32_t block);
+  void Leave(Pod* pod, PodId id, uint32_t block);
   double Weight(PodId pod, SetId set) const;
   double OwnWeight(PodId pod, SetId set) const;
   void Settle(Pod* pod, uint32_t block) const {
@@ -210,9 +212,15 @@ void Scorer::State::Enter(PodId id, const HolderInfo& by, SetId set) {
 
 void Scorer::State::Change(SetId from, SetId to, uint32_t block) {
   const HolderTable& holders = index->holders();
+  const bool plain = !served.any() && !groups.any();
   index->sets().ForEachDifference(from, to, [&](HolderId holder) {
     if (!holders.Lives(holder)) return;
     const PodId id = holders.info(holder).pod;
+    if (plain && holders.Alone(holder)) {  // a pod that counts until here does so by this one
+      Pod& owner = pods[id];
+      if (owner.round == round && owner.active) Leave(&owner, id, block);
+      return;
+    }
     Reweigh(id, to, block);
     if (!served.any()) return;
     for (const PodId pod : served.Of(id)) Reweigh(pod, to, block);
@@ -224,10 +232,18 @@ void Scorer::State::Reweigh(PodId id, SetId set, uint32_t block) {
   if (pod.round != round || !pod.active) return;
   const double weight = Weight(id, set);
   if (weight == pod.weight) return;
+  if (weight < 0) {
+    Leave(&pod, id, block);
+    return;
+  }
   Settle(&pod, block);
   pod.weight = weight;
-  if (weight >= 0) return;
-  pod.active = false;
+}
+
+void Scorer::State::Leave(Pod* pod, PodId id, uint32_t block) {
+  Settle(pod, block);
+  pod->weight = kAbsent;
+  pod->active = false;
   --active_count;
   left.push_back({id, block});
 }
