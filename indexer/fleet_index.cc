@@ -44,9 +44,12 @@ FleetIndex::FleetIndex(const Options& options, std::unique_ptr<MemoryIndex> inde
   for (const TierWeight& tier : options.weights) tiers_.Set(tier.name, tier.weight);
   pods_.OnGroups([this](PodId member, std::span<const GroupSpec> groups) {
     scorer_.SetGroups(member, groups);
+    DescribeForOthers(member, groups);
   });
-  pods_.OnServed(
-      [this](PodId node, std::span<const PodId> pods) { scorer_.SetServed(node, pods); });
+  pods_.OnServed([this](PodId node, std::span<const PodId> pods) {
+    scorer_.SetServed(node, pods);
+    DescribeForOthers(node, pods_.groups(node));
+  });
   if (place_.split() != nullptr) {
     share_.emplace(place_.split(), place_.self(), ShardShare::Limits{});
   }

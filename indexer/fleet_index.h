@@ -111,6 +111,7 @@ class FleetIndex {
              std::unique_ptr<IngestKeys> keys);
   NamedHolder Name(HolderId holder) const;
   RemoteHolder NameForOthers(const HolderInfo& info) const;
+  void DescribeForOthers(PodId member, std::span<const GroupSpec> groups) const;
   // All that is told goes here.
   Index* told() { return shared_ != nullptr ? static_cast<Index*>(shared_.get()) : index_.get(); }
   std::vector<NamedScore> Named(const std::vector<RemoteScore>& scores,

@@ -6,18 +6,9 @@
 #include <utility>
 
 #include "indexer/fleet_index.h"
+#include "indexer/remote_names.h"
 
 namespace headrace::indexer {
-namespace {
-
-// Between a pod's name and what tells one of its members from the others.
-constexpr char kMemberMark = '\x1f';
-
-std::string_view PodOf(std::string_view name) {
-  return name.substr(0, name.find(kMemberMark));
-}
-
-}  // namespace
 
 // Another server has no table of members: their names say whose they are.
 RemoteHolder FleetIndex::NameForOthers(const HolderInfo& info) const {
@@ -27,10 +18,18 @@ RemoteHolder FleetIndex::NameForOthers(const HolderInfo& info) const {
                       .group = info.group,
                       .speculative = info.speculative};
   if (pod != info.pod) {
-    holder.pod +=
-        fmt::format("{}{:x}.{}", kMemberMark, pods_.name_space(info.pod), pods_.rank(info.pod));
+    holder.pod = MemberName(holder.pod, pods_.name_space(info.pod), pods_.rank(info.pod));
   }
   return holder;
+}
+
+void FleetIndex::DescribeForOthers(PodId member, std::span<const GroupSpec> groups) const {
+  if (shared_ == nullptr) return;
+  RemoteRules rules;
+  rules.groups.assign(groups.begin(), groups.end());
+  for (const PodId pod : pods_.Serves(member)) rules.serves.push_back(pods_.name(pod));
+  if (!rules.serves.empty()) rules.serve_space = pods_.serve_space(member);
+  shared_->Describe(NameForOthers({.pod = member}).pod, rules);
 }
 
 std::string FleetIndex::WhyNot(const Error& error) const {
@@ -44,7 +43,7 @@ std::vector<NamedScore> FleetIndex::Named(const std::vector<RemoteScore>& scores
                                           std::span<const std::string> only) {
   std::map<std::string_view, const RemoteScore*> best;  // of a pod's members
   for (const RemoteScore& score : scores) {
-    const std::string_view pod = PodOf(score.pod);
+    const std::string_view pod = PodOfMember(score.pod);
     if (!only.empty() && std::find(only.begin(), only.end(), pod) == only.end()) continue;
     const auto [place, added] = best.emplace(pod, &score);
     if (!added && place->second->score < score.score) place->second = &score;
@@ -72,7 +71,10 @@ void FleetIndex::ScoreThen(std::span<const RequestKey> keys, std::span<const std
   if (shared_ == nullptr) return done(Score(keys, only));
   HR_CHECK(shared_->remote() != nullptr);
   shared_->remote()->Score(
-      {.keys = {keys.begin(), keys.end()}, .pods = {}, .filter = false},
+      {.keys = {keys.begin(), keys.end()},
+       .pods = {},
+       .filter = false,
+       .key_tokens = block_tokens_},
       [this, done = std::move(done), only = std::vector(only.begin(), only.end())](
           const Result<std::vector<RemoteScore>>& scores) {
         if (!scores) return done(Fail(scores.error()));
@@ -89,7 +91,7 @@ void FleetIndex::LookupThen(std::vector<RequestKey> keys, EngineKey engine, Bloc
     for (const RemoteBlock& block : *found) {
       blocks.push_back({.key = block.key, .engine = engine, .holders = {}});
       for (const RemoteHolder& holder : block.holders) {
-        blocks.back().holders.push_back({.pod = std::string(PodOf(holder.pod)),
+        blocks.back().holders.push_back({.pod = std::string(PodOfMember(holder.pod)),
                                          .tier = holder.tier,
                                          .group = holder.group,
                                          .speculative = holder.speculative});

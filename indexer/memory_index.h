@@ -71,6 +71,7 @@ class MemoryIndex final : public Index {
   void LookupHolders(Lookup* lookup) const;
 
   const HolderSets& sets() const { return sets_; }
+  HolderSets& sets() { return sets_; }  // for sets of blocks that lie elsewhere
   const HolderTable& holders() const { return holders_; }
 
   // Everything agrees with everything. For tests.

@@ -91,6 +91,9 @@ class PodTable {
   void Serve(PodId node, uint64_t name_space, std::span<const std::string_view> pods);
   // The same pods, in another name space.
   void ServeIn(PodId node, uint64_t name_space);
+  // The pods of its list, and the name space.
+  std::span<const PodId> Serves(PodId node) const { return At(node).serves; }
+  uint64_t serve_space(PodId node) const { return At(node).serve_space; }
   // Those pods' members. `OnServed` is told of each change, so that a scorer knows.
   std::span<const PodId> Served(PodId node) const { return At(node).served; }
   using ServedHandler = std::function<void(PodId node, std::span<const PodId> members)>;

@@ -88,6 +88,22 @@ TEST_F(RedisIndexCluster, ANodeThatRestartsEmptyIsReported) {
   EXPECT_EQ(rig_->Score(keys_), (Map{{"a", 300}}));
 }
 
+TEST_F(RedisIndexCluster, HowPodsCountIsKnownToOthers) {
+  const RemoteHolder window{"w", "gpu", 0, false};
+  (*rig_)->Describe("w", {.groups = {{0, GroupRule::kWindow, 17}}});  // a key
+  (*rig_)->Describe("a", {.serves = {"silent"}});
+  (*rig_)->Add(window, {}, Keys{keys_[70]});
+  (*rig_)->Add(kA, {}, Keys{keys_[0], keys_[1]});
+  ASSERT_TRUE(rig_->Flush("w"));
+  ASSERT_TRUE(rig_->Flush("a"));
+  IndexRig other(cluster_->url());
+  ASSERT_TRUE(other.Up());
+  const Map expected = {{"a", 2}, {"silent", 2}, {"w", 71}};
+  ASSERT_TRUE(rig_->Until([&] { return other.Score(keys_) == expected; }));
+  (*rig_)->Describe("a", {});
+  ASSERT_TRUE(rig_->Until([&] { return other.Score(keys_) == Map{{"a", 2}, {"w", 71}}; }));
+}
+
 TEST_F(RedisIndexCluster, LlmdsSchemaIsRefused) {
   IndexRig llmd(cluster_->url(), RedisSchema::kLlmd);
   ASSERT_TRUE(llmd.Until([&] { return llmd->trouble() == "llm-d's schema knows no Cluster"; }));

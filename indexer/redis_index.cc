@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "indexer/redis_reader.h"
+#include "indexer/redis_rules.h"
+#include "indexer/remote_score.h"
 
 namespace headrace::indexer {
 namespace {
@@ -42,6 +44,10 @@ class RedisIndex final : public RemoteIndex {
   }
   void Clear(std::string_view pod) override { Begin(WriteKind::kClear, pod); }
   void RemovePod(std::string_view pod) override { Begin(WriteKind::kDrop, pod); }
+  // llm-d's schema has no place for it.
+  void Describe(std::string_view pod, const RemoteRules& rules) override {
+    if (options_.schema == RedisSchema::kNative) rules_->Say(pod, rules);
+  }
   void Flush(std::string_view pod, Done done) override { streams_.Flush(pod, std::move(done)); }
 
   void Score(RemoteScoreRequest request, ScoreDone done) override;
@@ -81,9 +87,11 @@ class RedisIndex final : public RemoteIndex {
   std::unique_ptr<RedisWriter> writer_;
   std::unique_ptr<RedisReader> reader_;
   std::unique_ptr<RedisSweep> sweep_;
+  std::unique_ptr<RedisRules> rules_;
   RedisStreams streams_;
   std::string refusal_;  // why this Redis cannot be used
   std::string writer_name_;
+  std::unique_ptr<RemoteScorer> scorer_;
   uint64_t check_timer_ = 0;
 };
 
@@ -94,6 +102,7 @@ Status RedisIndex::Open(std::string* message) {
     if (got != ssize_t{sizeof(writer)}) return Fail(Errc::kIo, "no random number", errno);
   }
   writer_name_ = KeyBytes(writer);
+  scorer_ = std::make_unique<RemoteScorer>(options_.tiers, writer);
   HR_TRY(client_, net::RedisClient::Create(loop_, options_.redis,
                                            {[this](bool lost) { OnUp(lost); },
                                             [this](const Error& error) {
@@ -103,6 +112,7 @@ Status RedisIndex::Open(std::string* message) {
                                             }},
                                            message));
   reader_ = std::make_unique<RedisReader>(client_.get(), &names_, options_.schema);
+  rules_ = std::make_unique<RedisRules>(client_.get(), &names_, options_.sweep.ttl);
   return {};
 }
 
@@ -116,6 +126,7 @@ void RedisIndex::OnUp(bool lost) {
   }
   if (writer_ == nullptr) MakeWriter();
   streams_.SetWriter(writer_.get());
+  rules_->OnUp();
 }
 
 // Which kind of server it is is known only now.
@@ -141,6 +152,7 @@ void RedisIndex::ArmCheck() {
 // A pod that is silent does not learn from its writes that Redis was emptied.
 void RedisIndex::Check() {
   ArmCheck();
+  rules_->Check();
   auto asked =
       std::make_shared<const std::vector<std::pair<std::string, std::string>>>(streams_.Rooted());
   if (asked->empty() || !available()) return;
@@ -201,12 +213,12 @@ bool RedisIndex::AnswerWithout(bool nothing_asked, const Callback& done, const A
 void RedisIndex::Score(RemoteScoreRequest request, ScoreDone done) {
   if (AnswerWithout(request.keys.empty(), done, std::vector<RemoteScore>())) return;
   auto asked = std::make_shared<const RemoteScoreRequest>(std::move(request));
-  reader_->Holders(asked->keys, [this, asked, done = std::move(done)](
-                                    const Result<std::vector<HolderRun>>& runs) {
+  reader_->HoldersToScore(asked->keys, [this, asked, done = std::move(done)](
+                                           const Result<std::vector<HolderRun>>& runs) {
     if (!runs) {
       done(Fail(runs.error()));
     } else {
-      done(ScoreRuns(*runs, *asked, options_.weights));
+      done(scorer_->Score(*runs, *asked, reader_->rules()));
     }
   });
 }

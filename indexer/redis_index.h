@@ -10,7 +10,7 @@
 #include "indexer/redis_streams.h"
 #include "indexer/redis_sweep.h"
 #include "indexer/remote_index.h"
-#include "indexer/remote_score.h"
+#include "indexer/tiers.h"
 #include "net/redis_connection.h"
 
 namespace headrace::indexer {
@@ -19,13 +19,13 @@ struct RedisIndexOptions {
   net::RedisOptions redis;
   RedisSchema schema = RedisSchema::kNative;
   std::string prefix = "hr:";  // native: of every key; fleets that share a Redis differ in it
-  RemoteWeights weights;
+  TierTable tiers;             // and their weights
   StreamLimits limits;
   // Native. With `ttl` an index whose servers are all gone vanishes; it is to be well above
   // `every`.
   SweepOptions sweep;
   // Native. How often Redis is asked whether it still knows our pods, should they have nothing to
-  // say; 0: never.
+  // say, and how they count; 0: never.
   Duration check = seconds(10);
   uint64_t writer = 0;  // a number that no other process has, drawn at random; 0: drawn here
 };

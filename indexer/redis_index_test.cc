@@ -422,5 +422,23 @@ TEST_F(RedisIndexNative, ARemovalThatRedisRefusesIsTold) {
   EXPECT_EQ(rig.Holders(1), Set{});
 }
 
+TEST(RedisIndexRules, AreThereAgainWithTheConnection) {
+  HR_NEEDS_REDIS();
+  net::TestRedis redis;
+  RedisIndexOptions options = IndexOptions(redis.url());
+  options.check = Duration(0);  // nobody looks
+  IndexRig rig(options);
+  ASSERT_TRUE(rig.Up());
+  rig->Describe("a", {.serves = {"silent"}});
+  const auto there = [&] {
+    return redis.Ask({"HKEYS", NativeNames(options.prefix).rules}) == "[a]";
+  };
+  ASSERT_TRUE(rig.Until(there));
+  redis.Kill();
+  ASSERT_TRUE(rig.Until([&] { return !rig->available(); }));
+  redis.Start();
+  EXPECT_TRUE(rig.Until(there));
+}
+
 }  // namespace
 }  // namespace headrace::indexer

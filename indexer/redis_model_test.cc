@@ -42,14 +42,14 @@ struct Model {
     return found;
   }
   std::map<std::string, double> Score(const Keys& keys) const {
-    const RemoteWeights weights;
+    TierTable tiers;
     std::map<std::string, double> scores, active;
     for (size_t i = 0; i < keys.size(); ++i) {
       std::map<std::string, double> best;
       for (const std::string& holder : Holders(keys[i])) {
         const size_t slash = holder.find('/');
         double& weight = best[holder.substr(0, slash)];
-        weight = std::max(weight, weights.Of(holder.substr(slash + 1)));
+        weight = std::max(weight, tiers.weight(tiers.Intern(holder.substr(slash + 1))));
       }
       if (i == 0) active = best;
       std::erase_if(active, [&](const auto& entry) { return !best.contains(entry.first); });

@@ -28,6 +28,18 @@ bool SameFields(const std::vector<std::string>& fields, const RespValue& value) 
   return true;
 }
 
+// Of a HASH that was read whole.
+template <typename Visit>
+void ForEachPair(const RespValue& pairs, const Visit& visit) {
+  if (pairs.size() == 0) return;
+  RespValue name = pairs.first();
+  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
+    const RespValue value = name.next();
+    visit(name.text(), value.text());
+    if (i + 3 < pairs.size()) name = value.next();
+  }
+}
+
 // What an engine key names: bytes after a stamp, or llm-d's list of decimal numbers.
 std::vector<RequestKey> NamedBy(const RespValue& value) {
   std::vector<RequestKey> found;
@@ -46,35 +58,55 @@ std::vector<RequestKey> NamedBy(const RespValue& value) {
 
 }  // namespace
 
-void RedisReader::AppendScripts(const std::vector<RequestKey>& keys, RedisBatch* batch) const {
-  const size_t lives = schema_ == RedisSchema::kNative ? 1 : 0;
+void RedisReader::AppendScripts(const Question& question, RedisBatch* batch) const {
+  const std::vector<RequestKey>& keys = question.keys;
+  const size_t versions = schema_ == RedisSchema::kNative ? 2 : 0;
   for (size_t at = 0; at < keys.size(); at += kKeysPerScript) {
     const size_t count = std::min(kKeysPerScript, keys.size() - at);
-    batch->Eval(HoldersScript(), Name(keys[at]), lives + count, lives + count + 1);
-    if (lives != 0) batch->Word(names_->lives);
+    batch->Eval(HoldersScript(), Name(keys[at]), versions + count, versions + count + 2);
+    if (versions != 0) {
+      batch->Word(names_->lives);
+      batch->Word(names_->rules_version);
+    }
     for (size_t i = 0; i < count; ++i) batch->Word(Name(keys[at + i]));
-    batch->Word(uint64_t{lives});
+    batch->Word(uint64_t{versions});
+    batch->Word(question.gaps ? "1" : "0");
   }
 }
 
-void RedisReader::AppendCommands(const std::vector<RequestKey>& keys, RedisBatch* batch) const {
+void RedisReader::AppendCommands(const Question& question, RedisBatch* batch) const {
   batch->Add(names_->lives, {"GET", names_->lives});
-  for (RequestKey key : keys) {
+  batch->Add(names_->rules_version, {"GET", names_->rules_version});
+  for (RequestKey key : question.keys) {
     const std::string name = Name(key);
     batch->Add(name, {"HKEYS", name});
   }
 }
 
-void RedisReader::Holders(const std::vector<RequestKey>& keys, RunsDone done) {
-  HR_CHECK(!keys.empty() && done != nullptr);
+void RedisReader::Holders(std::vector<RequestKey> keys, RunsDone done) {
   auto question = std::make_shared<Question>();
+  question->keys = std::move(keys);
   question->done = std::move(done);
+  Ask(question);
+}
+
+void RedisReader::HoldersToScore(std::vector<RequestKey> keys, RunsDone done) {
+  auto question = std::make_shared<Question>();
+  question->keys = std::move(keys);
+  question->to_score = true;
+  question->gaps = gaps_count_;
+  question->done = std::move(done);
+  Ask(question);
+}
+
+void RedisReader::Ask(const QuestionPtr& question) {
+  HR_CHECK(!question->keys.empty() && question->done != nullptr);
   RedisBatch batch;
   const bool scripts = !client_->cluster();
   if (scripts) {
-    AppendScripts(keys, &batch);
+    AppendScripts(*question, &batch);
   } else {
-    AppendCommands(keys, &batch);
+    AppendCommands(*question, &batch);
   }
   client_->Call(std::move(batch), [this, question, scripts](const Result<RedisReplies>& replies) {
     if (!replies) {
@@ -96,24 +128,27 @@ void RedisReader::AddFields(Question* question, const RespValue& fields, uint32_
   }
   RawRun run{{}, keys};
   run.fields.reserve(fields.size());
-  RespValue field = fields.first();
-  for (size_t i = 0; i < fields.size(); ++i) {
-    run.fields.emplace_back(field.text());
-    if (i + 1 < fields.size()) field = field.next();
+  if (fields.size() > 0) {
+    RespValue field = fields.first();
+    for (size_t i = 0; i < fields.size(); ++i) {
+      run.fields.emplace_back(field.text());
+      if (i + 1 < fields.size()) field = field.next();
+    }
   }
   question->runs.push_back(std::move(run));
 }
 
-// Each script: {lives, fields, times, fields, times, ...}.
+// Each script: {lives, version of the rules, fields, times, fields, times, ...}.
 void RedisReader::OnScripts(const QuestionPtr& question, const RedisReplies& replies) {
-  question->version = replies[0].first().text();
+  question->version = replies[0][0].text();
+  question->rules_version = replies[0][1].text();
   for (size_t i = 0; i < replies.size() && !question->ended; ++i) {
-    RespValue value = replies[i].first();
+    RespValue value = replies[i][1];
     uint64_t keys = 0;
-    for (size_t at = 1; at + 1 < replies[i].size(); at += 2) {
+    for (size_t at = 2; at + 1 < replies[i].size(); at += 2) {
       const RespValue fields = value.next();
       const RespValue times = fields.next();
-      if (fields.size() == 0 || times.integer() <= 0) break;
+      if ((fields.size() == 0 && !question->gaps) || times.integer() <= 0) break;
       AddFields(question.get(), fields, static_cast<uint32_t>(times.integer()));
       keys += static_cast<uint64_t>(times.integer());
       value = times;
@@ -125,16 +160,18 @@ void RedisReader::OnScripts(const QuestionPtr& question, const RedisReplies& rep
 
 void RedisReader::OnCommands(const QuestionPtr& question, const RedisReplies& replies) {
   question->version = replies[0].text();
-  for (size_t i = 1; i < replies.size() && replies[i].size() > 0; ++i) {
+  question->rules_version = replies[1].text();
+  for (size_t i = 2; i < replies.size(); ++i) {
+    if (replies[i].size() == 0 && !question->gaps) break;
     AddFields(question.get(), replies[i], 1);
   }
   Explain(question);
 }
 
 void RedisReader::Explain(const QuestionPtr& question) {
-  const bool pods_known =
-      schema_ != RedisSchema::kNative || question->version == version_ || question->runs.empty();
-  if (pods_known) {
+  const bool rules_known = question->rules_version == rules_version_;
+  const bool pods_known = question->version == version_ || question->runs.empty();
+  if (schema_ != RedisSchema::kNative || (pods_known && rules_known)) {
     Answer(question);
   } else {
     AskPods(question);
@@ -143,9 +180,11 @@ void RedisReader::Explain(const QuestionPtr& question) {
 
 void RedisReader::AskPods(const QuestionPtr& question) {
   RedisBatch batch;
-  // In this order: pods that come between the two make the version too low, and are asked again.
+  // In this order: what comes between the two makes the version too low, and is asked again.
   batch.Add(names_->lives, {"GET", names_->lives});
   batch.Add(names_->pods, {"HGETALL", names_->pods});
+  batch.Add(names_->rules_version, {"GET", names_->rules_version});
+  batch.Add(names_->rules, {"HGETALL", names_->rules});
   client_->Call(std::move(batch), [this, question](const Result<RedisReplies>& replies) {
     if (!replies) {
       question->done(Fail(Errc::kUnavailable, replies.error().what));
@@ -156,21 +195,43 @@ void RedisReader::AskPods(const QuestionPtr& question) {
       return;
     }
     version_ = (*replies)[0].text();
-    pods_.clear();
-    const RespValue pairs = (*replies)[1];
-    if (pairs.size() > 0) {
-      RespValue name = pairs.first();
-      for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
-        const RespValue record = name.next();
-        if (auto life = LifeOfBytes(record.text())) {
-          pods_[*life] = name.text();
-        } else {
-          ++unreadable_;
-        }
-        if (i + 3 < pairs.size()) name = record.next();
-      }
-    }
+    ReadPods((*replies)[1]);
+    rules_version_ = (*replies)[2].text();
+    ReadRules((*replies)[3]);
     Answer(question);
+  });
+}
+
+void RedisReader::ReadPods(const RespValue& pairs) {
+  pods_.clear();
+  ForEachPair(pairs, [this](std::string_view name, std::string_view record) {
+    if (auto life = LifeOfBytes(record)) {
+      pods_[*life] = name;
+    } else {
+      ++unreadable_;
+    }
+  });
+}
+
+void RedisReader::ReadRules(const RespValue& pairs) {
+  RemoteRulesByPod rules;
+  ForEachPair(pairs, [&](std::string_view name, std::string_view bytes) {
+    if (auto read = RulesOfBytes(bytes)) {
+      rules.emplace(name, std::move(*read));
+    } else {
+      ++unreadable_;
+    }
+  });
+  SetRules(std::move(rules));
+}
+
+void RedisReader::SetRules(RemoteRulesByPod rules) {
+  rules_ = std::move(rules);
+  gaps_count_ = std::any_of(rules_.begin(), rules_.end(), [](const auto& entry) {
+    const std::vector<GroupSpec>& groups = entry.second.groups;
+    return !groups.empty() && std::none_of(groups.begin(), groups.end(), [](const GroupSpec& spec) {
+      return spec.rule == GroupRule::kFull;
+    });
   });
 }
 
@@ -197,6 +258,10 @@ bool RedisReader::ReadField(const std::string& field, RemoteHolder* holder) {
 }
 
 void RedisReader::Answer(const QuestionPtr& question) {
+  if (question->to_score && gaps_count_ && !question->gaps) {  // as it turns out
+    HoldersToScore(std::move(question->keys), std::move(question->done));
+    return;
+  }
   std::vector<HolderRun> runs;
   for (const RawRun& raw : question->runs) {
     HolderRun run;
@@ -205,7 +270,7 @@ void RedisReader::Answer(const QuestionPtr& question) {
       RemoteHolder holder;
       if (ReadField(field, &holder)) run.holders.push_back(std::move(holder));
     }
-    if (run.holders.empty()) break;  // only lives that are over
+    if (run.holders.empty() && !question->gaps) break;  // only lives that are over
     runs.push_back(std::move(run));
   }
   question->done(std::move(runs));

@@ -7,6 +7,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "wire/msgpack.h"
+
 namespace headrace::indexer {
 namespace {
 
@@ -98,6 +100,38 @@ std::string GoString(std::string_view text) {
   return out + "\"";
 }
 
+// By GroupRule.
+constexpr std::array<std::string_view, 3> kRules = {"full", "window", "state"};
+
+bool ReadGroup(wire::MsgpackReader* reader, GroupSpec* spec) {
+  uint32_t parts = 0;
+  uint64_t group = 0, window = 0;
+  std::string_view name;
+  if (!reader->Array(&parts) || parts != 3) return false;
+  if (!reader->Uint(&group) || !reader->Str(&name) || !reader->Uint(&window)) return false;
+  const auto* const rule = std::find(kRules.begin(), kRules.end(), name);
+  if (group > INT16_MAX || window > UINT32_MAX || rule == kRules.end()) return false;
+  *spec = {static_cast<int16_t>(group), static_cast<GroupRule>(rule - kRules.begin()),
+           static_cast<uint32_t>(window)};
+  return true;
+}
+
+bool ReadRules(wire::MsgpackReader* reader, RemoteRules* rules) {
+  uint32_t parts = 0, count = 0;
+  if (!reader->Array(&parts) || parts != 3 || !reader->Array(&count)) return false;
+  for (uint32_t i = 0; i < count; ++i) {
+    rules->groups.emplace_back();
+    if (!ReadGroup(reader, &rules->groups.back())) return false;
+  }
+  if (!reader->Uint(&rules->serve_space) || !reader->Array(&count)) return false;
+  for (uint32_t i = 0; i < count; ++i) {
+    std::string_view pod;
+    if (!reader->Str(&pod)) return false;
+    rules->serves.emplace_back(pod);
+  }
+  return reader->AtEnd();
+}
+
 }  // namespace
 
 std::string KeyBytes(uint64_t key) {
@@ -159,6 +193,31 @@ Status ParseNativeField(std::string_view field, PodLife* life, RemoteHolder* hol
   }
   holder->tier = tier == 0 ? field : kTiers[tier];
   return {};
+}
+
+std::string RulesBytes(const RemoteRules& rules) {
+  std::string bytes;
+  wire::MsgpackWriter writer(&bytes);
+  writer.Array(3);
+  writer.Array(static_cast<uint32_t>(rules.groups.size()));
+  for (const GroupSpec& spec : rules.groups) {
+    HR_CHECK(spec.group >= 0);
+    writer.Array(3);
+    writer.Uint(static_cast<uint64_t>(spec.group));
+    writer.Str(kRules.at(static_cast<size_t>(spec.rule)));
+    writer.Uint(spec.window_tokens);
+  }
+  writer.Uint(rules.serve_space);
+  writer.Array(static_cast<uint32_t>(rules.serves.size()));
+  for (const std::string& pod : rules.serves) writer.Str(pod);
+  return bytes;
+}
+
+Result<RemoteRules> RulesOfBytes(std::string_view bytes) {
+  wire::MsgpackReader reader({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  RemoteRules rules;
+  if (!ReadRules(&reader, &rules)) return Fail(Errc::kInvalid, "these are no rules of a pod");
+  return rules;
 }
 
 std::string LlmdRequest(uint64_t key) {

@@ -31,6 +31,11 @@ std::string NativeSuffix(const RemoteHolder& holder);
 // `*holder` but for the pod, which is who has that life.
 Status ParseNativeField(std::string_view field, PodLife* life, RemoteHolder* holder);
 
+// MessagePack: [[[group, "full" or "window" or "state", tokens of the window], ...], name space,
+// [pod served, ...]].
+std::string RulesBytes(const RemoteRules& rules);
+Result<RemoteRules> RulesOfBytes(std::string_view bytes);
+
 // Native names below a prefix: "<prefix>r" + key, "<prefix>e" + engine key; the table of pods in
 // one slot of a Cluster.
 struct NativeNames {
@@ -38,14 +43,16 @@ struct NativeNames {
       : prefix(before),
         pods(before + "{pods}:names"),
         lives(before + "{pods}:lives"),
-        sweeper(before + "{pods}:sweeper") {}
+        sweeper(before + "{pods}:sweeper"),
+        rules(before + "{pods}:rules"),
+        rules_version(before + "{pods}:rules_version") {}
   std::string Request(uint64_t key) const { return prefix + "r" + KeyBytes(key); }
   std::string Engine(uint64_t key) const { return prefix + "e" + KeyBytes(key); }
   // Which key a name of SCAN is. False: none of these.
   bool IsRequest(std::string_view name) const { return IsKey(name, 'r'); }
   bool IsEngine(std::string_view name) const { return IsKey(name, 'e'); }
 
-  std::string prefix, pods, lives, sweeper;
+  std::string prefix, pods, lives, sweeper, rules, rules_version;
 
  private:
   bool IsKey(std::string_view name, char kind) const;

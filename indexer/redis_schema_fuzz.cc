@@ -23,5 +23,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     auto same = indexer::ParseLlmdField(indexer::LlmdField(*parsed));
     HR_CHECK(same.has_value() && *same == *parsed);
   }
+  if (auto rules = indexer::RulesOfBytes(field)) {
+    auto same = indexer::RulesOfBytes(indexer::RulesBytes(*rules));
+    HR_CHECK(same.has_value() && *same == *rules);
+  }
   return 0;
 }

@@ -91,6 +91,25 @@ TEST(RedisSchema, ReadsLlmdsFields) {
   }
 }
 
+TEST(RedisSchema, RulesReadBack) {
+  const RemoteRules rules{.groups = {{0, GroupRule::kFull, 0},
+                                     {3, GroupRule::kWindow, 4096},
+                                     {4, GroupRule::kState, 0}},
+                          .serves = {"10.0.0.1:8000", std::string("\xff\0", 2)},
+                          .serve_space = UINT64_MAX};
+  const auto back = RulesOfBytes(RulesBytes(rules));
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(*back, rules);
+  EXPECT_TRUE(RulesOfBytes(RulesBytes({}))->empty());
+  const std::string bytes = RulesBytes(rules);
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(RulesOfBytes(bytes.substr(0, size)).has_value()) << size;
+  }
+  std::string strange = bytes;
+  strange[strange.find("window")] = 'W';
+  EXPECT_FALSE(RulesOfBytes(strange).has_value());
+}
+
 TEST(RedisSchema, QuotesPatterns) {
   EXPECT_EQ(GlobQuoted("a*b?[c]\\"), "a\\*b\\?\\[c\\]\\\\");
   EXPECT_EQ(GlobQuoted("hr:"), "hr:");

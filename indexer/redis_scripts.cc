@@ -179,14 +179,11 @@ return redis.call('DEL', KEYS[1])
 
 const net::RedisScript& HoldersScript() {
   static const net::RedisScript script(R"lua(
-local out, first, last = {false}, 1, nil
-if ARGV[1] == '1' then
-  out[1] = redis.call('GET', KEYS[1])
-  first = 2
-end
+local out, first, last = {false, false}, 1 + tonumber(ARGV[1]), nil
+for i = 1, first - 1 do out[i] = redis.call('GET', KEYS[i]) end
 for i = first, #KEYS do
   local fields = redis.call('HKEYS', KEYS[i])
-  if #fields == 0 then break end
+  if #fields == 0 and ARGV[2] ~= '1' then break end
   local same = last ~= nil and #last == #fields
   if same then
     for j = 1, #fields do
@@ -202,6 +199,27 @@ for i = first, #KEYS do
   end
 end
 return out
+)lua");
+  return script;
+}
+
+const net::RedisScript& RulesScript() {
+  static const net::RedisScript script(R"lua(
+for i = 2, #ARGV, 2 do
+  if ARGV[i + 1] == '' then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  else
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  end
+end
+local now = redis.call('TIME')
+local last = tonumber(redis.call('GET', KEYS[2]) or '0')
+redis.call('SET', KEYS[2], string.format('%.0f', math.max(last + 1, now[1] * 1000000 + now[2])))
+if ARGV[1] ~= '0' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+  redis.call('PEXPIRE', KEYS[2], ARGV[1])
+end
+return 1
 )lua");
   return script;
 }

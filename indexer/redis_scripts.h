@@ -27,9 +27,13 @@ const net::RedisScript& JoinScript();
 const net::RedisScript& TakeScript();
 // KEYS engine key; ARGV value seen, least age in us. Deletes it when it is that and that old.
 const net::RedisScript& ForgetScript();
-// KEYS [lives,] request keys; ARGV whether lives is there. {lives or nil, fields, times, ...} up to
-// the first key that has none: `times` keys in a row have these.
+// KEYS [lives, version of the rules,] request keys; ARGV how many of those two are there, and
+// whether to go on behind a key that has none, "1" or "0". {lives or nil, version or nil, fields,
+// times, ...}: `times` keys in a row have these.
 const net::RedisScript& HoldersScript();
+// KEYS rules, version of the rules; ARGV ttl in ms or 0, then pod and bytes of its rules, or "" to
+// forget it, of each. The version is one that was never given before.
+const net::RedisScript& RulesScript();
 
 // llm-d's schema. Writes of one pod; ARGV of each: kind, field, number of engine keys, of request
 // keys, the keys. {1, "", added, removed}, as ApplyScript. Not for kClear and kDrop.

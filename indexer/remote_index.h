@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 
 #include "base/result.h"
 #include "indexer/index.h"
+#include "indexer/scorer.h"
 
 namespace headrace::indexer {
 
@@ -26,6 +28,17 @@ struct RemoteHolder {
 
   friend bool operator==(const RemoteHolder&, const RemoteHolder&) = default;
 };
+
+// How the copies of a pod, or of a member of one, count where not each is a hit of its own.
+struct RemoteRules {
+  std::vector<GroupSpec> groups;    // empty: one group that needs every block
+  std::vector<std::string> serves;  // of a node: pods that its copies count for, too,
+  uint64_t serve_space = 0;         // and the name space of the members of them
+
+  bool empty() const { return groups.empty() && serves.empty(); }
+  friend bool operator==(const RemoteRules&, const RemoteRules&) = default;
+};
+using RemoteRulesByPod = std::map<std::string, RemoteRules, std::less<>>;
 
 struct RemoteBlock {
   RequestKey key = 0;
@@ -43,6 +56,7 @@ struct RemoteScoreRequest {
   std::vector<RequestKey> keys;
   std::vector<std::string> pods;  // only these, when `filter`
   bool filter = false;
+  uint32_t key_tokens = 16;  // tokens of one key, for windows
 };
 
 struct RemoteStats {
@@ -90,11 +104,14 @@ class RemoteIndex {
   virtual void Clear(std::string_view pod) = 0;
   // Clear, and the pod is forgotten.
   virtual void RemovePod(std::string_view pod) = 0;
+  // Replaces what was said of the pod before; it stands until empty rules are said, whatever the
+  // pod holds. Kept here, and said again to one that forgot.
+  virtual void Describe(std::string_view pod, const RemoteRules& rules) = 0;
   // When everything said before about `pod` is written, or is lost (kGone).
   virtual void Flush(std::string_view pod, Done done) = 0;
 
   // Reads. kUnavailable while the other process is away: nothing here answers for it.
-  // Pods whose prefix is empty are not in the answer.
+  // Best first; pods whose prefix is empty are not in the answer.
   virtual void Score(RemoteScoreRequest request, ScoreDone done) = 0;
   // The holders of each key, up to the first that nobody holds.
   virtual void Lookup(std::vector<RequestKey> keys, LookupDone done) = 0;

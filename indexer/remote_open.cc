@@ -18,20 +18,6 @@ namespace {
 
 constexpr size_t kMaxPasswordBytes = 4096;
 
-// The same weights as those of an index in memory.
-RemoteWeights WeightsOf(const std::vector<TierWeight>& weights) {
-  TierTable tiers;
-  for (const TierWeight& tier : weights) tiers.Set(tier.name, tier.weight);
-  RemoteWeights remote;
-  remote.tiers.clear();
-  for (size_t i = 0; i < tiers.size(); ++i) {
-    const auto tier = static_cast<uint8_t>(i);
-    remote.tiers[std::string(tiers.name(tier))] = tiers.weight(tier);
-  }
-  remote.unknown = tiers.weight(TierTable::kMaxTiers);
-  return remote;
-}
-
 // The first line of the file.
 Result<std::string> ReadPassword(const std::string& path, std::string* why) {
   std::ifstream file(path, std::ios::binary);
@@ -89,10 +75,13 @@ Result<std::shared_ptr<RemoteIndex>> OpenRemoteIndex(Loop* loop, const RedisConf
   options.redis.tls.key_file = config.key_file;
   options.schema = config.llmd_schema ? RedisSchema::kLlmd : RedisSchema::kNative;
   options.prefix = config.prefix;
-  options.weights = WeightsOf(weights);
+  for (const TierWeight& tier : weights) options.tiers.Set(tier.name, tier.weight);
   options.sweep.ttl = config.ttl;
   // What is held is renewed several times before it would run out.
-  if (config.ttl > Duration{}) options.sweep.every = std::min(options.sweep.every, config.ttl / 4);
+  if (config.ttl > Duration{}) {
+    options.sweep.every = std::min(options.sweep.every, config.ttl / 4);
+    options.check = std::min(options.check, config.ttl / 4);
+  }
   const std::string shown = options.redis.url.Shown();
   auto index = CreateRedisIndex(loop, std::move(options), &why);
   if (!index) {

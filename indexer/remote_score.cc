@@ -1,62 +1,152 @@
 #include "indexer/remote_score.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <utility>
+
+#include "indexer/group_rules.h"
+#include "indexer/remote_names.h"
 
 namespace headrace::indexer {
+
+// The pods, holders and sets of one answer, whose names outlive it.
+class RemoteScorer::Question {
+ public:
+  Question(MemoryIndex* index, TierTable* tiers) : index_(index), tiers_(tiers) {}
+  ~Question() {
+    for (const SetRun& run : runs_) index_->sets().Unref(run.set);
+    for (const HolderId holder : holders_) index_->EndHolder(holder);
+    while (index_->Sweep(64)) {
+    }
+  }
+  Question(const Question&) = delete;
+  Question& operator=(const Question&) = delete;
+
+  PodId Pod(std::string_view name) {
+    const auto [place, added] = pods_.emplace(name, static_cast<PodId>(names_.size()));
+    if (added) names_.push_back(name);
+    return place->second;
+  }
+  const std::vector<std::string_view>& names() const { return names_; }
+  const std::vector<SetRun>& runs() const { return runs_; }
+
+  void Read(const std::vector<HolderRun>& runs, size_t keys) {
+    uint32_t start = 0;
+    for (const HolderRun& run : runs) {
+      if (start >= keys) return;
+      Begin(start, run.holders);
+      start += run.keys;
+    }
+    if (start < keys) Begin(start, {});
+  }
+
+ private:
+  HolderId Number(const RemoteHolder& holder) {
+    const HolderInfo info{Pod(holder.pod), tiers_->Intern(holder.tier), holder.group,
+                          holder.speculative};
+    return index_->AddHolder(info);
+  }
+
+  // From the run before by what comes and what goes: mostly that is little.
+  void Begin(uint32_t start, const std::vector<RemoteHolder>& holders) {
+    std::vector<HolderId> numbers;
+    numbers.reserve(holders.size());
+    for (const RemoteHolder& holder : holders) {
+      numbers.push_back(Number(holder));
+      holders_.insert(numbers.back());
+    }
+    std::sort(numbers.begin(), numbers.end());
+    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+    SetId set = runs_.empty() ? kEmptySet : runs_.back().set;
+    HolderSets& sets = index_->sets();
+    sets.Ref(set);
+    const auto move = [&](SetId to) {
+      sets.Ref(to);
+      sets.Unref(std::exchange(set, to));
+    };
+    std::vector<HolderId> changed;
+    std::set_difference(last_.begin(), last_.end(), numbers.begin(), numbers.end(),
+                        std::back_inserter(changed));
+    for (const HolderId gone : changed) move(sets.Without(set, gone));
+    changed.clear();
+    std::set_difference(numbers.begin(), numbers.end(), last_.begin(), last_.end(),
+                        std::back_inserter(changed));
+    for (const HolderId come : changed) move(sets.With(set, come));
+    runs_.push_back({start, set});
+    last_ = std::move(numbers);
+  }
+
+  MemoryIndex* const index_;
+  TierTable* const tiers_;
+  std::map<std::string_view, PodId> pods_;
+  std::vector<std::string_view> names_;
+  std::set<HolderId> holders_;
+  std::vector<HolderId> last_;  // of the last run
+  std::vector<SetRun> runs_;
+};
+
 namespace {
 
-// The best weight of each pod in one run of keys.
-std::map<std::string_view, double> BestOf(const HolderRun& run, const RemoteWeights& weights) {
-  std::map<std::string_view, double> best;
-  for (const RemoteHolder& holder : run.holders) {
-    double& weight = best.try_emplace(holder.pod, 0.0).first->second;
-    weight = std::max(weight, weights.Of(holder.tier));
+// Those of the pods of a node's list, and of their members in its name space, that have a part in
+// the answer; a pod that holds nothing itself comes in by the list.
+template <typename Pods>
+std::vector<PodId> Served(const RemoteRules& rules, Pods* pods) {
+  std::vector<PodId> served;
+  served.reserve(rules.serves.size());
+  for (const std::string& pod : rules.serves) served.push_back(pods->Pod(pod));
+  const std::vector<std::string_view> names = pods->names();
+  for (const std::string_view name : names) {
+    if (NameSpaceOfMember(name) != rules.serve_space) continue;
+    const auto listed = std::find(rules.serves.begin(), rules.serves.end(), PodOfMember(name));
+    if (listed != rules.serves.end()) served.push_back(pods->Pod(name));
   }
-  return best;
+  return served;
+}
+
+template <typename Pods>
+void Apply(const RemoteRulesByPod& rules, Pods* pods, Scorer* scorer) {
+  const std::vector<std::string_view> holding = pods->names();
+  for (const std::string_view node : holding) {
+    const auto found = rules.find(node);
+    if (found == rules.end() || found->second.serves.empty()) continue;
+    scorer->SetServed(pods->Pod(node), Served(found->second, pods));
+  }
+  for (PodId pod = 0; pod < pods->names().size(); ++pod) {
+    const auto found = rules.find(pods->names()[pod]);
+    if (found != rules.end()) scorer->SetGroups(pod, found->second.groups);
+  }
 }
 
 }  // namespace
 
-double RemoteWeights::Of(std::string_view tier) const {
-  auto found = tiers.find(tier);
-  return found == tiers.end() ? unknown : found->second;
-}
+RemoteScorer::RemoteScorer(const TierTable& tiers, uint64_t seed)
+    : tiers_(tiers), index_(std::move(*MemoryIndex::Create({.seed = seed}))) {}
 
-double RemoteWeights::highest() const {
-  double highest = unknown;
-  for (const auto& [tier, weight] : tiers) highest = std::max(highest, weight);
-  return highest;
-}
+std::vector<RemoteScore> RemoteScorer::Score(const std::vector<HolderRun>& runs,
+                                             const RemoteScoreRequest& request,
+                                             const RemoteRulesByPod& rules) {
+  Question question(index_.get(), &tiers_);
+  question.Read(runs, request.keys.size());
+  Scorer scorer(index_.get(), &tiers_);
+  if (!rules.empty()) Apply(rules, &question, &scorer);
 
-std::vector<RemoteScore> ScoreRuns(const std::vector<HolderRun>& runs,
-                                   const RemoteScoreRequest& request,
-                                   const RemoteWeights& weights) {
-  const std::set<std::string_view> wanted(request.pods.begin(), request.pods.end());
-  std::map<std::string_view, RemoteScore> scores;
-  std::set<std::string_view> active;  // held every key up to here
-  bool first = true;
-  for (const HolderRun& run : runs) {
-    const auto best = BestOf(run, weights);
-    std::erase_if(active, [&best](std::string_view pod) { return !best.contains(pod); });
-    for (const auto& [pod, weight] : best) {
-      if (first && (!request.filter || wanted.contains(pod))) active.insert(pod);
-      if (!active.contains(pod)) continue;
-      RemoteScore& score = scores[pod];
-      score.score += weight * run.keys;
-      score.blocks += run.keys;
-    }
-    first = false;
-    if (active.empty()) break;
+  std::vector<PodId> only;
+  only.reserve(request.pods.size());
+  for (const std::string& pod : request.pods) only.push_back(question.Pod(pod));
+  std::vector<PodScore> scores;
+  scorer.ScoreRuns({.keys = request.keys,
+                    .pods = only,
+                    .filter = request.filter,
+                    .key_tokens = request.key_tokens},
+                   question.runs(), &scores);
+  std::vector<RemoteScore> named;
+  named.reserve(scores.size());
+  for (const PodScore& score : scores) {
+    named.push_back(
+        {std::string(question.names()[score.pod]), score.score, score.normalized, score.blocks});
   }
-  std::vector<RemoteScore> result;
-  const double most = weights.highest() * static_cast<double>(request.keys.size());
-  for (auto& [pod, score] : scores) {
-    score.pod = pod;
-    score.normalized = most > 0 ? score.score / most : 0;
-    result.push_back(std::move(score));
-  }
-  return result;
+  return named;
 }
 
 }  // namespace headrace::indexer

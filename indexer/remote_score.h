@@ -1,29 +1,33 @@
-// llm-d's rule over what a remote index answers: the longest prefix that a pod holds without a gap,
-// each block weighted by the best tier that it has it in. Pure; any thread.
+// What a remote index answers, scored as an index in memory is: by the same scorer, over the sets
+// of holders that were read. One thread.
 #pragma once
 
 #include <map>
-#include <string>
+#include <memory>
 #include <string_view>
 #include <vector>
 
+#include "indexer/memory_index.h"
 #include "indexer/redis_reader.h"
 #include "indexer/remote_index.h"
+#include "indexer/tiers.h"
 
 namespace headrace::indexer {
 
-struct RemoteWeights {
-  std::map<std::string, double, std::less<>> tiers = {
-      {"gpu", 1.0},   {"cpu", 0.8}, {"disk", 0.5}, {"storage", 0.5}, {"shared_storage", 0.5},
-      {"remote", 0.4}};
-  double unknown = 0.39;  // a little below the lowest
+class RemoteScorer {
+ public:
+  // `seed`: a secret of this process, for its tables.
+  RemoteScorer(const TierTable& tiers, uint64_t seed);
 
-  double Of(std::string_view tier) const;
-  double highest() const;
+  // Best first. `rules` of pods that have no part in the answer are not looked at.
+  std::vector<RemoteScore> Score(const std::vector<HolderRun>& runs,
+                                 const RemoteScoreRequest& request, const RemoteRulesByPod& rules);
+
+ private:
+  class Question;
+
+  TierTable tiers_;
+  const std::unique_ptr<MemoryIndex> index_;  // of holders and sets; it has no blocks
 };
-
-// In the order of pods' names. Groups and speculative entries count as hits.
-std::vector<RemoteScore> ScoreRuns(const std::vector<HolderRun>& runs,
-                                   const RemoteScoreRequest& request, const RemoteWeights& weights);
 
 }  // namespace headrace::indexer

@@ -56,6 +56,8 @@ struct Scorer::State {
   size_t Walk(const ScoreRequest& request);
   uint32_t Guess(size_t part) const;
   size_t Evaluate(const MemoryIndex::Lookup& lookup, size_t start, SetId* current);
+  // From a block with the holders `current` to one with those of `set`; false: nobody is left.
+  bool Step(uint32_t block, SetId set, SetId* current);
   void Start(SetId set);
   void Enter(PodId pod, const HolderInfo& by, SetId set);
   void Change(SetId from, SetId to, uint32_t block);
@@ -91,7 +93,27 @@ void Scorer::Score(const ScoreRequest& request, std::vector<PodScore>* scores) {
   scores->clear();
   if (request.keys.empty()) return;
   s.Begin(request);
-  const auto blocks = static_cast<uint32_t>(s.Walk(request));
+  Finish(request, static_cast<uint32_t>(s.Walk(request)), scores);
+}
+
+void Scorer::ScoreRuns(const ScoreRequest& request, std::span<const SetRun> runs,
+                       std::vector<PodScore>* scores) {
+  State& s = *state_;
+  scores->clear();
+  if (request.keys.empty()) return;
+  s.Begin(request);
+  auto blocks = static_cast<uint32_t>(request.keys.size());
+  SetId current = kEmptySet;
+  for (const SetRun& run : runs) {
+    if (s.Step(run.start, run.set, &current)) continue;
+    blocks = run.start;
+    break;
+  }
+  Finish(request, blocks, scores);
+}
+
+void Scorer::Finish(const ScoreRequest& request, uint32_t blocks, std::vector<PodScore>* scores) {
+  State& s = *state_;
   s.Gather(blocks, request, scores);
   if (s.groups.any_windowed()) s.GatherWindowed(request, blocks, scores);
   const double most = static_cast<double>(request.keys.size()) * s.tiers->highest();
@@ -163,20 +185,21 @@ uint32_t Scorer::State::Guess(size_t part) const {
 
 // Returns where nobody was left, or the count.
 size_t Scorer::State::Evaluate(const MemoryIndex::Lookup& lookup, size_t start, SetId* current) {
-  const bool windowed = groups.any_windowed();
   for (size_t i = 0; i < lookup.keys.size(); ++i) {
-    const SetId set = lookup.sets[i];
-    const auto block = static_cast<uint32_t>(start + i);
-    if (block == 0) {
-      Start(set);
-    } else if (set != *current) {
-      Change(*current, set, block);
-    }
-    if (groups.any() && (block == 0 || set != *current)) runs.push_back({block, set});
-    *current = set;
-    if (active_count == 0 && !windowed) return i;
+    if (!Step(static_cast<uint32_t>(start + i), lookup.sets[i], current)) return i;
   }
   return lookup.keys.size();
+}
+
+inline bool Scorer::State::Step(uint32_t block, SetId set, SetId* current) {
+  if (block == 0) {
+    Start(set);
+  } else if (set != *current) {
+    Change(*current, set, block);
+  }
+  if (groups.any() && (block == 0 || set != *current)) runs.push_back({block, set});
+  *current = set;
+  return active_count > 0 || groups.any_windowed();
 }
 
 // Of the first block.

@@ -13,6 +13,7 @@
 namespace headrace::indexer {
 
 class MemoryIndex;
+struct SetRun;
 
 enum class Strategy : uint8_t { kLongestPrefix };
 
@@ -41,6 +42,8 @@ struct GroupSpec {
   int16_t group = 0;
   GroupRule rule = GroupRule::kFull;
   uint32_t window_tokens = 0;  // kWindow
+
+  friend bool operator==(const GroupSpec&, const GroupSpec&) = default;
 };
 
 // Owns its scratch memory, nothing of the index: allocates only when pods or holders are more than
@@ -62,9 +65,15 @@ class Scorer {
   // Every pod that holds the first block (of the filter's, if any): the highest score first, then
   // the lowest number.
   void Score(const ScoreRequest& request, std::vector<PodScore>* scores);
+  // The same where the holders of the keys are known from elsewhere, as sets of this index in runs
+  // from the first key on; nobody holds those behind the last run when its set is the empty one.
+  void ScoreRuns(const ScoreRequest& request, std::span<const SetRun> runs,
+                 std::vector<PodScore>* scores);
 
  private:
   struct State;
+  void Finish(const ScoreRequest& request, uint32_t blocks, std::vector<PodScore>* scores);
+
   State* state_;
 };
 

@@ -109,6 +109,10 @@ size_t SharedIndex::RemoveKeys(HolderId holder, std::span<const RequestKey> keys
   return taken;
 }
 
+void SharedIndex::Describe(std::string_view pod, const RemoteRules& rules) {
+  if (remote_ != nullptr) remote_->Describe(pod, rules);
+}
+
 void SharedIndex::Forget(const std::string& pod) {
   if (remote_ != nullptr && !begun_.contains(pod)) remote_->RemovePod(pod);
 }

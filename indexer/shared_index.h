@@ -49,6 +49,8 @@ class SharedIndex final : public Index {
     return memory_->Visit(cursor, most, visit);
   }
 
+  // How the pod, or the member of one, counts; nothing changes in memory.
+  void Describe(std::string_view pod, const RemoteRules& rules);
   // An earlier life of this server may have written the pod: that is over.
   void Forget(const std::string& pod);
   // What the remote index has of the pod is not whole: it is being told again.

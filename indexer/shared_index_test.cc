@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "base/random.h"
 #include "indexer/fleet_samples.h"
 #include "indexer/redis_rig.h"
 
@@ -294,6 +295,147 @@ TEST_F(SharedIndexTest, LooksUpWhoHoldsABlock) {
   ASSERT_EQ(found->size(), 1u);
   EXPECT_EQ(found->front().key, second);
   EXPECT_NE(found->front().engine, 0u);
+}
+
+// Blocks [from, to) of the prompt, told by one pod.
+struct Said {
+  std::string pod;
+  size_t from = 0, to = 0;
+  bool gone = false;
+  std::string medium = "GPU";
+  int group = -1;
+  std::string kind;
+  std::optional<std::vector<std::string>> serves;
+};
+
+class SharedRulesTest : public SharedIndexTest {
+ protected:
+  static constexpr size_t kBlocks = 12;
+
+  void SetUp() override {
+    SharedIndexTest::SetUp();
+    truth_ = MakeFleet();
+    pods_ = std::make_unique<Member>(loop_.get(), redis_->url());
+    nodes_ = std::make_unique<Member>(loop_.get(), redis_->url());
+    reader_ = std::make_unique<Member>(loop_.get(), redis_->url());
+    // Names all blocks, so that others may begin anywhere.
+    Say({.pod = "a", .to = kBlocks, .medium = "REMOTE"});
+  }
+  // Told to the server that follows the pod, and to one that follows all.
+  void Say(const Said& said) {
+    std::vector<uint64_t> hashes;
+    for (size_t block = said.from; block < said.to; ++block) hashes.push_back(101 + block);
+    const auto tokens = Counting(4 * kBlocks);
+    wire::Event event =
+        Event(said.gone ? wire::EventType::kRemoved : wire::EventType::kStored, hashes);
+    event.medium = said.medium;
+    event.group = said.group;
+    event.spec_kind = said.kind;
+    event.sliding_window = 9;  // two keys
+    if (!said.gone) event.tokens = std::span(tokens).subspan(4 * said.from, 4 * hashes.size());
+    if (!said.gone && said.from > 0) event.parent = 100 + said.from;
+    event.block_size = 4;
+    std::string serves;
+    if (said.serves) serves = wire::PackEventPods(*said.serves);
+    event.pods = {reinterpret_cast<const uint8_t*>(serves.data()), serves.size()};
+    Tell((said.pod[0] == 'n' ? *nodes_ : *pods_).get(), said.pod, event);
+    Tell(truth_.get(), said.pod, event);
+  }
+  Map Truth() {
+    Map scores;
+    for (const NamedScore& score : truth_->Score(KeysOf(Counting(4 * kBlocks)), {})) {
+      scores[score.pod] = score.score;
+    }
+    return scores;
+  }
+  testing::AssertionResult ReaderAgrees() { return Becomes(reader_.get(), 4 * kBlocks, Truth()); }
+
+  std::unique_ptr<FleetIndex> truth_;
+  std::unique_ptr<Member> pods_, nodes_, reader_;
+};
+
+TEST_F(SharedRulesTest, ANodeCountsForThePodsThatAnotherServerFollows) {
+  Say({.pod = "p", .to = 3});
+  Say({.pod = "n", .to = 8, .medium = "CPU", .serves = {{"p", "silent"}}});
+  const Map truth = Truth();
+  EXPECT_DOUBLE_EQ(truth.at("p"), 3 + 5 * 0.8);
+  EXPECT_DOUBLE_EQ(truth.at("silent"), 8 * 0.8);
+  EXPECT_TRUE(ReaderAgrees());
+  Say({.pod = "n", .to = 1, .medium = "CPU", .serves = {{"silent"}}});
+  EXPECT_DOUBLE_EQ(Truth().at("p"), 3);
+  EXPECT_TRUE(ReaderAgrees());
+}
+
+TEST_F(SharedRulesTest, WindowsAndStatesAreCheckedFromElsewhere) {
+  Say({.pod = "w", .from = 4, .to = 6, .group = 0, .kind = "sliding_window"});
+  EXPECT_EQ(Truth().at("w"), 6);  // nothing in front is needed
+  EXPECT_TRUE(ReaderAgrees());
+  // Who does not know yet that there are windows must not end at the first gap.
+  Member late(loop_.get(), redis_->url());
+  ASSERT_TRUE(Until([&] { return late.remote()->available(); }));
+  Tell(pods_->get(), "a", Event(wire::EventType::kCleared, {}));
+  Tell(truth_.get(), "a", Event(wire::EventType::kCleared, {}));
+  EXPECT_TRUE(ReaderAgrees());
+  EXPECT_EQ(Score(&late, 4 * kBlocks), Truth());
+  Say({.pod = "a", .to = kBlocks, .medium = "REMOTE"});
+  Say({.pod = "h", .to = 9, .group = 0, .kind = "full_attention"});
+  Say({.pod = "h", .from = 4, .to = 5, .group = 1, .kind = "mamba"});
+  EXPECT_EQ(Truth().at("h"), 5);
+  EXPECT_TRUE(ReaderAgrees());
+}
+
+TEST_F(SharedRulesTest, RulesThatRedisLostAreSaidAgain) {
+  Say({.pod = "w", .from = 4, .to = 6, .group = 0, .kind = "sliding_window"});
+  Say({.pod = "n", .to = 8, .medium = "CPU", .serves = {{"silent"}}});
+  const Map truth = Truth();
+  ASSERT_TRUE(ReaderAgrees());
+  redis_->Ask({"DEL", "hr:{pods}:rules", "hr:{pods}:rules_version"});
+  EXPECT_EQ(Score(reader_.get(), 4 * kBlocks).count("silent"), 0u);
+  EXPECT_TRUE(ReaderAgrees());
+  redis_->Kill();
+  ASSERT_TRUE(Until([&] { return !pods_->remote()->available(); }));
+  Say({.pod = "n", .to = 1, .medium = "CPU", .serves = {{"p"}}});  // meanwhile
+  redis_->Start();
+  EXPECT_TRUE(ReaderAgrees());
+  EXPECT_NE(Truth(), truth);
+}
+
+Said RandomOfAPod(Random* random, size_t blocks) {
+  const size_t from = random->Below(blocks);
+  Said said{.pod = random->Chance(1, 2) ? "w" : "h",
+            .from = from,
+            .to = from + 1 + random->Below(blocks - from),
+            .gone = random->Chance(1, 3),
+            .medium = random->Chance(1, 3) ? "CPU" : "GPU",
+            .group = 0,
+            .kind = "sliding_window"};
+  if (said.pod != "h") return said;
+  said.group = static_cast<int>(random->Below(2));
+  if (said.group == 0) said.kind = "full_attention";
+  return said;
+}
+
+Said RandomOfANode(Random* random, size_t blocks) {
+  std::vector<std::string> serves;
+  for (const char* pod : {"w", "h", "silent"}) {
+    if (random->Chance(1, 2)) serves.emplace_back(pod);
+  }
+  return {.pod = random->Chance(1, 2) ? "n1" : "n2",
+          .to = 1 + random->Below(blocks),
+          .gone = random->Chance(1, 3),
+          .medium = "CPU",
+          .serves = serves};
+}
+
+TEST_F(SharedRulesTest, RandomHistoriesScoreAsAnIndexInMemory) {
+  Random random(5);
+  std::map<std::string, int> scored;
+  for (int round = 0; round < 60; ++round) {
+    Say(random.Chance(1, 4) ? RandomOfANode(&random, kBlocks) : RandomOfAPod(&random, kBlocks));
+    ASSERT_TRUE(ReaderAgrees()) << round;
+    for (const auto& [pod, score] : Truth()) ++scored[pod];
+  }
+  for (const char* pod : {"w", "h", "silent", "n1", "n2"}) EXPECT_GT(scored[pod], 5) << pod;
 }
 
 }  // namespace
