@@ -2,6 +2,7 @@
 index it ends as the node is, block by block."""
 
 import itertools
+import json
 import socket
 import subprocess
 import threading
@@ -60,13 +61,13 @@ class Cable:
 class Site:
     """A node under churn, an engine that teaches what its hashes mean, and an index of both."""
 
-    def __init__(self, start_server, start_engine, config) -> None:
+    def __init__(self, start_server, start_engine, config, *node_flags: str) -> None:
         events, replay = free_port(), free_port()
         self.replay = f"tcp://127.0.0.1:{replay}"
         self.node = start_server(
             "--events-endpoint", f"tcp://127.0.0.1:{events}",
             "--events-replay-endpoint", self.replay,
-            "--events-topic-node", NODE,
+            "--events-topic-node", NODE, *node_flags,
             pool="64mb")  # fmt: skip
         self.engine = start_engine(self.node.endpoint, single_layout(CHAIN), name_space=MODEL)
         self.cable = Cable(events)
@@ -172,3 +173,66 @@ def test_ends_as_the_node_is_after_a_cut_and_a_kill(site):
     site.start_index()
     site.wait_equal("after a kill of the index")
     site.check_scores()
+
+
+class SplitSite(Site):
+    """Two replicas of the index; what the node remembers of its messages is soon forgotten."""
+
+    def __init__(self, start_server, start_engine, config) -> None:
+        self.ports = [free_port(), free_port()]
+        super().__init__(start_server, start_engine, config, "--events-buffer-steps", "16")
+
+    def start_index(self) -> None:
+        pods = self.config.read_text()
+        addresses = [f"127.0.0.1:{port}" for port in self.ports]
+        self.replicas = []
+        for port, address in zip(self.ports, addresses, strict=True):
+            config = self.config.with_name(f"{port}.yaml")
+            config.write_text(f"{pods}replicas: {json.dumps(addresses)}\n"
+                              f"replica: '{address}'\nshardBlocks: 3\n")
+            server = self.start_server("--index-config", str(config), "--http-addr", address,
+                                       pool="0", ready=False)
+            server.http = port
+            wait_for(server.is_serving, 10, "the replica serves")
+            self.replicas.append(server)
+        self.askers = [IndexAsker(x) for x in self.replicas]
+
+    def blocks(self, replica: int, tokens) -> int | None:
+        """Of the node; nothing where the other replica is asked for it."""
+        body = {"model": MODEL, "token_ids": tokens}
+        status, answer = self.askers[replica].ask("POST", "/v1/score", body)
+        if status == 307:
+            return None
+        assert status == 200, answer
+        return {p["pod"]: p["blocks"] for p in answer["pods"]}.get(NODE, 0)
+
+    def is_whole(self, *replicas: int) -> bool:
+        """Every chain of theirs is known as far as a query at the node finds it."""
+        found = [(self.engine.hit(hashes), self.blocks(replica, tokens))
+                 for hashes, tokens in self.chains for replica in replicas]
+        own = [(hit, blocks) for hit, blocks in found if blocks is not None]
+        assert any(hit > 0 for hit, _ in own) and len(own) < len(self.chains) * 2
+        return all(hit == blocks for hit, blocks in own)
+
+
+@pytest.fixture
+def split_site(start_server, start_engine, tmp_path):
+    made = SplitSite(start_server, start_engine, tmp_path / "index.yaml")
+    yield made
+    made.close()
+
+
+def test_a_killed_replica_has_its_part_again_by_a_snapshot(split_site):
+    site, (dead, alive) = split_site, (0, 1)
+    site.churn(60)
+    wait_for(lambda: site.is_whole(dead, alive), 30, "both are whole")
+    site.replicas[dead].kill()
+    for _ in range(10):
+        site.churn(2)
+        wait_for(lambda: site.is_whole(alive), 20, "the other one answers")
+    site.replicas[dead].start(pool_wait=False)
+    wait_for(lambda: site.is_whole(dead, alive), 30, "the killed one is whole again")
+    _, stats = site.askers[dead].ask("GET", "/v1/index/stats")
+    assert stats["foreign_blocks"] > 0, "it kept the other one's part, too"
+    (node,) = [pod for pod in stats["pods"] if pod["pod"] == NODE]
+    assert node["snapshots"] > 0, "replays were enough: the node remembers too much"
