@@ -15,12 +15,13 @@ FUZZ_SECONDS = 10
 NIGHTLY_FUZZ_SECONDS = 600
 # What fits into the minutes of tidy's line; a larger change is looked at whole by the nightly run.
 TIDY_FILES = 24
-SEEDS = 10_000
-NIGHTLY_SEEDS = 1_000_000
-FLEETS = 1  # of 1000 publishers each
-NIGHTLY_FLEETS = 20
+# Programs that play histories, and how many of them.
+SEEDS = ("headrace-seeds", 10_000)
+NIGHTLY_SEEDS = ("headrace-seeds", 1_000_000)
+FLEETS = ("headrace-fleet-seeds", 1)  # of 1000 publishers each
+NIGHTLY_FLEETS = ("headrace-fleet-seeds", 20)
 # The same histories cost ten times as much under a sanitizer.
-SANITIZED_SEEDS = 1_000
+SANITIZED_SEEDS = ("headrace-seeds", 1_000)
 TIMEOUT_FACTOR = 5  # of a test under a sanitizer
 
 # What clang-tidy leaves out in some files, with the reason.
@@ -96,29 +97,16 @@ def run_gtests(run, directory, env=None, prefix=(), factor=1):
     return add_all(parallel(one, tests))
 
 
-def seeds_program(directory):
-    return build.executables(directory).get("headrace-seeds")
-
-
-def run_seeds(run, directory, count, env=None, prefix=()):
-    program = seeds_program(directory)
+def run_seeds(run, directory, histories, env=None, prefix=()):
+    name, count = histories
+    program = build.executables(directory).get(name)
     if program is None:
-        return counting.failure("headrace-seeds", "not in the build")
+        return counting.failure(name, "not in the build")
     build.compile_targets(directory, [os.path.relpath(program, directory)], runner=run.must)
     code, text = run.output([*prefix, program, "--seeds", str(count)], env)
     if code != 0:
-        return counting.failure(f"{count} seeds", f"{counting.how_ended(code)}\n{tail(text, 25)}")
-    return counting.Outcome(passed=1)
-
-
-def run_fleets(run, directory, count):
-    program = build.executables(directory).get("headrace-fleet-seeds")
-    if program is None:
-        return counting.failure("headrace-fleet-seeds", "not in the build")
-    build.compile_targets(directory, [os.path.relpath(program, directory)], runner=run.must)
-    code, text = run.output([program, "--seeds", str(count)])
-    if code != 0:
-        return counting.failure(f"{count} fleets", f"{counting.how_ended(code)}\n{tail(text, 25)}")
+        return counting.failure(f"{name} --seeds {count}",
+                                f"{counting.how_ended(code)}\n{tail(text, 25)}")
     return counting.Outcome(passed=1)
 
 
