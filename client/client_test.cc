@@ -8,6 +8,7 @@
 
 #include <thread>
 
+#include "base/wait_rig.h"
 #include "client/fake_server.h"
 #include "wire/copy.h"
 
@@ -69,12 +70,7 @@ class ClientOfFakeServer : public ::testing::Test {
   }
   // Until a query is answered again.
   bool Recovers() {
-    const Time deadline = MonotonicNow() + kSoon;
-    while (MonotonicNow() < deadline) {
-      if (Ask().code == Errc::kOk) return true;
-      std::this_thread::yield();
-    }
-    return false;
+    return Eventually([this] { return Ask().code == Errc::kOk; });
   }
   // The server keeps transfers unanswered.
   void HoldTransfers() {
@@ -322,8 +318,10 @@ TEST_F(ClientOfFakeServer, HangsUpOnGarbageAndComesBack) {
   uint64_t connects = 1;
   for (const std::string& input : inputs) {
     server_.SendRaw(input);
-    const Time deadline = MonotonicNow() + kSoon;
-    while (client_->stats().connects == connects && MonotonicNow() < deadline) client_->ready();
+    ASSERT_TRUE(Eventually([&] {
+      client_->ready();
+      return client_->stats().connects != connects;
+    }));
     ASSERT_TRUE(Recovers());
     EXPECT_EQ(client_->stats().connects, ++connects);
   }
@@ -501,8 +499,7 @@ TEST_F(ClientOfFakeServer, AnswersEveryThreadWhileTheServerComesAndGoes) {
   }
   for (int i = 0; i < 20; ++i) {
     const uint64_t before = submitted;
-    const Time deadline = MonotonicNow() + kSoon;
-    while (submitted < before + 20 && MonotonicNow() < deadline) std::this_thread::yield();
+    EXPECT_TRUE(Eventually([&] { return submitted >= before + 20; }));
     if (i % 3 == 0) server_.SetEpoch(static_cast<uint64_t>(i) + 2);
     if (i % 3 == 1) server_.SendRaw("garbage garbage garbage");
     server_.HangUp();

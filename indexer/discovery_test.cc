@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/wait_rig.h"
 #include "net/http_server.h"
 
 namespace headrace::indexer {
@@ -78,14 +79,10 @@ TEST(Discovery, TellsTheLoopOfEachChange) {
                           std::ofstream(file + ".new")
                               << "a tcp://10.0.0.1:1\nb tcp://10.0.0.2:1\n";
                           std::filesystem::rename(file + ".new", file);
-                        } else {
-                          loop->Stop();
                         }
                       });
-  const uint64_t late = loop->At(MonotonicNow() + seconds(20), [&] { loop->Stop(); });
   discovery.Start();
-  loop->Run();
-  loop->CancelTimer(late);
+  EXPECT_TRUE(RunUntil(loop.get(), [&] { return sizes.size() == 2; }));
   EXPECT_EQ(sizes, (std::vector<size_t>{3, 4}));
   std::filesystem::remove_all(folder);
 }

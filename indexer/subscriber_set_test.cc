@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/wait_rig.h"
 #include "indexer/ingest_world.h"
 
 namespace headrace::indexer {
@@ -13,22 +14,6 @@ struct Set {
   IngestWorld world;
   SubscriberSet set{
       {loop.get(), zmq.get(), &world.digest, &world.pods, nullptr, [] { return 0.0; }}, {}};
-
-  bool Eventually(const std::function<bool()>& condition) {
-    const Time end = MonotonicNow() + seconds(20);
-    bool met = false;
-    std::function<void()> look = [&] {
-      met = condition();
-      if (met || MonotonicNow() > end) {
-        loop->Stop();
-      } else {
-        loop->At(loop->now() + milliseconds(2), look);
-      }
-    };
-    loop->At(loop->now(), look);
-    loop->Run();
-    return met;
-  }
 };
 
 // [0.0, [["BlockStored", [101], nil, [1, 2, 3, 4], 4]]]
@@ -59,12 +44,13 @@ TEST(SubscriberSet, FollowsAListAndLetsThePodsOfTheOthersGo) {
   EXPECT_EQ(s.set.size(), 2u);
   EXPECT_EQ(s.set.failed(), 1u);
   const std::string payload = Payload();
-  ASSERT_TRUE(s.Eventually([&] {
-    // A topic that names no pod: the list does.
-    HR_CHECK(net::ZmqSend(pub.get(), {net::ZmqBytes(""), net::ZmqBytes(wire::EncodeSequence(0)),
-                                      net::ZmqBytes(payload)}));
-    return s.world.ScoreOf("a", Tokens(1, 4)) == 1;
-  }));
+  ASSERT_TRUE(RunUntil(
+      s.loop.get(), [&] { return s.world.ScoreOf("a", Tokens(1, 4)) == 1; },
+      [&] {
+        // A topic that names no pod: the list does.
+        HR_CHECK(net::ZmqSend(pub.get(), {net::ZmqBytes(""), net::ZmqBytes(wire::EncodeSequence(0)),
+                                          net::ZmqBytes(payload)}));
+      }));
   s.set.Follow({named, other});
   EXPECT_EQ(s.world.ScoreOf("a", Tokens(1, 4)), 1);
   EXPECT_GT(s.set.counters().messages, 0u);

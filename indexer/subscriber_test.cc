@@ -4,13 +4,13 @@
 
 #include <deque>
 
+#include "base/wait_rig.h"
 #include "indexer/ingest_world.h"
 #include "indexer/subscriber_topic.h"
 
 namespace headrace::indexer {
 namespace {
 
-constexpr Duration kPatience = seconds(20);
 constexpr const char* kTopic = "kv@pod1@m";
 
 std::string Payload(uint64_t hash, uint64_t parent, uint32_t first_token) {
@@ -33,7 +33,7 @@ std::string Payload(uint64_t hash, uint64_t parent, uint32_t first_token) {
 class Peer {
  public:
   Peer(net::ZmqContext* zmq, Loop* loop, bool snapshots) : snapshots_(snapshots) {
-    pub_ = std::move(*zmq->Open(net::ZmqType::kPub, {}));
+    pub_ = std::move(*zmq->Open(net::ZmqType::kXpub, {}));
     router_ = std::move(*zmq->Open(net::ZmqType::kRouter, {}));
     HR_CHECK(pub_->Bind("tcp://127.0.0.1:0") && router_->Bind("tcp://127.0.0.1:0"));
     watch_ = std::move(*net::ZmqWatch::Create(loop, router_.get(), [this] { Answer(); }));
@@ -41,6 +41,13 @@ class Peer {
   std::string endpoint() const { return pub_->endpoint(); }
   std::string replay_endpoint() const { return router_->endpoint(); }
 
+  // Whether a subscription has come: nothing that is sent from then on is lost.
+  bool HasListener() {
+    net::ZmqMessage subscription;
+    const auto got = pub_->Receive(&subscription);
+    listened_ = listened_ || (got && *got);
+    return listened_;
+  }
   // The next block of the one chain that there is.
   void Publish(bool send) {
     const uint64_t sequence = payloads_.size();
@@ -98,6 +105,7 @@ class Peer {
   std::deque<std::string> payloads_;
   uint64_t first_ = 0;
   bool silent_ = false;
+  bool listened_ = false;
 };
 
 class SubscriberTest : public ::testing::Test {
@@ -114,20 +122,8 @@ class SubscriberTest : public ::testing::Test {
   Subscriber::Parts Parts() {
     return {loop_.get(), zmq_.get(), &world_.digest, &world_.pods, &slots_, [] { return 5000.0; }};
   }
-  bool Eventually(const std::function<bool()>& condition) {
-    const Time end = MonotonicNow() + kPatience;
-    bool met = false;
-    std::function<void()> look = [&] {
-      met = condition();
-      if (met || MonotonicNow() > end) {
-        loop_->Stop();
-      } else {
-        loop_->At(loop_->now() + milliseconds(2), look);
-      }
-    };
-    loop_->At(loop_->now(), look);
-    loop_->Run();
-    return met;
+  bool Until(const std::function<bool()>& done, const std::function<void()>& meanwhile = nullptr) {
+    return RunUntil(loop_.get(), done, meanwhile);
   }
   double Score() { return world_.ScoreOf("pod1", Tokens(1, 400)); }
 
@@ -142,11 +138,12 @@ TEST_F(SubscriberTest, ReplaysWhatWasToldBeforeItCameAndFollows) {
   for (int i = 0; i < 5; ++i) peer.Publish(false);
   auto subscriber =
       Follow({.endpoint = peer.endpoint(), .replay_endpoint = peer.replay_endpoint()});
-  ASSERT_TRUE(Eventually([&] { return Score() == 5 && !subscriber->uncertain(); }));
+  ASSERT_TRUE(
+      Until([&] { return Score() == 5 && !subscriber->uncertain() && peer.HasListener(); }));
   EXPECT_EQ(peer.replays, 1);  // the question that finds the topics is the stream's own
   EXPECT_EQ(slots_.used(), 0);
   peer.Publish(true);
-  ASSERT_TRUE(Eventually([&] { return Score() == 6; }));
+  ASSERT_TRUE(Until([&] { return Score() == 6; }));
   const auto& counters = world_.counters("pod1");
   EXPECT_EQ(counters.events, 6u);
   EXPECT_DOUBLE_EQ(counters.lag_seconds, 5000.0 - 105);
@@ -158,12 +155,12 @@ TEST_F(SubscriberTest, FillsAGap) {
   auto subscriber =
       Follow({.endpoint = peer.endpoint(), .replay_endpoint = peer.replay_endpoint()});
   peer.Publish(false);
-  ASSERT_TRUE(Eventually([&] { return Score() == 1 || subscriber->counters().connects > 0; }));
+  ASSERT_TRUE(Until([&] { return Score() == 1 && peer.HasListener(); }));
   peer.Publish(true);
-  ASSERT_TRUE(Eventually([&] { return Score() == 2; }));
+  ASSERT_TRUE(Until([&] { return Score() == 2; }));
   for (int i = 0; i < 3; ++i) peer.Publish(false);
   peer.Publish(true);
-  ASSERT_TRUE(Eventually([&] { return Score() == 6 && !subscriber->uncertain(); }));
+  ASSERT_TRUE(Until([&] { return Score() == 6 && !subscriber->uncertain(); }));
   EXPECT_EQ(subscriber->counters().streams.gaps, 1u);
   uint64_t gaps = 0;
   subscriber->ForEachStream(
@@ -178,10 +175,11 @@ TEST_F(SubscriberTest, TakesASnapshotWhenTheRingIsTooShort) {
   peer.ForgetAllBut(3);
   auto subscriber =
       Follow({.endpoint = peer.endpoint(), .replay_endpoint = peer.replay_endpoint()});
-  ASSERT_TRUE(Eventually([&] { return Score() == 50 && !subscriber->uncertain(); }));
+  ASSERT_TRUE(
+      Until([&] { return Score() == 50 && !subscriber->uncertain() && peer.HasListener(); }));
   EXPECT_EQ(peer.asked_snapshots, 1);
   peer.Publish(true);
-  ASSERT_TRUE(Eventually([&] { return Score() == 51; }));
+  ASSERT_TRUE(Until([&] { return Score() == 51; }));
 }
 
 TEST_F(SubscriberTest, StaysUncertainWhenNobodyCanTellTheRest) {
@@ -190,7 +188,7 @@ TEST_F(SubscriberTest, StaysUncertainWhenNobodyCanTellTheRest) {
   peer.ForgetAllBut(3);
   auto subscriber =
       Follow({.endpoint = peer.endpoint(), .replay_endpoint = peer.replay_endpoint()});
-  ASSERT_TRUE(Eventually([&] { return subscriber->counters().streams.applied == 3; }));
+  ASSERT_TRUE(Until([&] { return subscriber->counters().streams.applied == 3; }));
   EXPECT_EQ(world_.pods.state(world_.FeedOf("pod1").pod), PodState::kUncertain);
   EXPECT_EQ(world_.digest.pending(), 3u);  // their parents are among the lost
   EXPECT_EQ(peer.not_understood, 1);
@@ -203,12 +201,10 @@ TEST_F(SubscriberTest, AsksAgainWhenAPeerIsSilent) {
   peer.FallSilent();
   auto subscriber =
       Follow({.endpoint = peer.endpoint(), .replay_endpoint = peer.replay_endpoint()});
-  ASSERT_TRUE(Eventually([&] { return subscriber->counters().connects > 0; }));
+  ASSERT_TRUE(Until([&] { return subscriber->counters().connects > 0; }));
   peer.Publish(false);
-  ASSERT_TRUE(Eventually([&] {
-    peer.Publish(true);
-    return subscriber->counters().streams.replay_failures >= 2;
-  }));
+  ASSERT_TRUE(Until([&] { return subscriber->counters().streams.replay_failures >= 2; },
+                    [&] { peer.Publish(true); }));
   EXPECT_TRUE(subscriber->uncertain());
   EXPECT_LE(slots_.used(), 1);
   subscriber.reset();
@@ -219,16 +215,17 @@ TEST_F(SubscriberTest, LetsPublishersDialIn) {
   auto subscriber = Follow({.endpoint = "tcp://127.0.0.1:0", .bind = true});
   auto pub = std::move(*zmq_->Open(net::ZmqType::kPub, {}));
   ASSERT_TRUE(pub->Connect(subscriber->endpoint()));
-  ASSERT_TRUE(Eventually([&] { return subscriber->counters().connects > 0; }));
+  ASSERT_TRUE(Until([&] { return subscriber->counters().connects > 0; }));
   const std::string payload = Payload(100, 0, 1);
-  ASSERT_TRUE(Eventually([&] {
-    HR_CHECK(
-        net::ZmqSend(pub.get(), {net::ZmqBytes("kv@pod1@m"), net::ZmqBytes(wire::EncodeSequence(0)),
-                                 net::ZmqBytes(payload)}));
-    HR_CHECK(net::ZmqSend(
-        pub.get(), {net::ZmqBytes("kv@pod1@m"), net::ZmqBytes("short"), net::ZmqBytes(payload)}));
-    return Score() == 1 && subscriber->counters().malformed > 0;
-  }));
+  ASSERT_TRUE(
+      Until([&] { return Score() == 1 && subscriber->counters().malformed > 0; },
+            [&] {
+              HR_CHECK(net::ZmqSend(
+                  pub.get(), {net::ZmqBytes("kv@pod1@m"), net::ZmqBytes(wire::EncodeSequence(0)),
+                              net::ZmqBytes(payload)}));
+              HR_CHECK(net::ZmqSend(pub.get(), {net::ZmqBytes("kv@pod1@m"), net::ZmqBytes("short"),
+                                                net::ZmqBytes(payload)}));
+            }));
 }
 
 TEST(EventTopic, NamesThePodAndTheModel) {

@@ -14,7 +14,7 @@
 
 #include "base/fd.h"
 #include "base/random.h"
-#include "base/time.h"
+#include "base/wait_rig.h"
 
 namespace headrace::net {
 namespace {
@@ -129,15 +129,15 @@ class HttpServerTest : public testing::Test {
   void TearDown() override { server_.reset(); }  // its handlers use what stands here
   // The answer to the request with this body, once it has come.
   HttpServer::Answer TakeAnswer(const std::string& body) {
-    Time limit = MonotonicNow() + seconds(10);
-    while (MonotonicNow() < limit) {
+    HttpServer::Answer taken;
+    HR_CHECK(Eventually([&] {
       std::lock_guard lock(mutex_);
       for (auto& [name, answer] : answers_) {
-        if (name == body && answer) return std::exchange(answer, nullptr);
+        if (name == body && answer) taken = std::exchange(answer, nullptr);
       }
-    }
-    HR_CHECK(false);  // no such request came
-    return nullptr;
+      return taken != nullptr;
+    }));
+    return taken;
   }
   std::string Ask(const std::string& request) {
     RawClient client(server_->port());
@@ -341,8 +341,7 @@ TEST_F(HttpServerTest, RefusesConnectionsOverTheLimit) {
   EXPECT_TRUE(all.ends_with("{\"error\":\"too many connections\"}\n")) << all;
   first.reset();
   // The place is free as soon as the server has seen the hang-up.
-  Time limit = MonotonicNow() + seconds(10);
-  while (!IsStatus(Ask(Get("/health")), 200)) ASSERT_LT(MonotonicNow(), limit);
+  EXPECT_TRUE(Eventually([&] { return IsStatus(Ask(Get("/health")), 200); }));
 }
 
 TEST_F(HttpServerTest, DropsAnIdleConnection) {

@@ -21,13 +21,6 @@
 namespace headrace::net {
 namespace {
 
-constexpr Duration kPatience = seconds(10);
-
-void Nap() {
-  const timespec pause{0, 2'000'000};
-  nanosleep(&pause, nullptr);
-}
-
 std::string Shown(const RespValue& value) {
   if (value.is_nil()) return "nil";
   if (value.kind() == RespKind::kInteger) return std::to_string(value.integer());
@@ -142,16 +135,15 @@ void TestRedis::Spawn() {
 
 void TestRedis::Start() {
   Spawn();
-  const Time limit = MonotonicNow() + kPatience;
-  while (!Dial(0, folder_ / "sock").valid()) {
-    HR_CHECK(MonotonicNow() < limit);
-    Nap();
-    if (waitpid(pid_, nullptr, WNOHANG) == 0) continue;
+  HR_CHECK(Eventually([this] {
+    if (Dial(0, folder_ / "sock").valid()) return true;
+    if (waitpid(pid_, nullptr, WNOHANG) == 0) return false;
     // Another process took the port meanwhile.
     pid_ = -1;
     if (chosen_ && !was_up_) port_ = FreePort();
     Spawn();
-  }
+    return false;
+  }));
   was_up_ = true;
 }
 
@@ -215,13 +207,12 @@ TestCluster::TestCluster() : owners_(kRedisSlots) {
     HR_CHECK(nodes_[0]->Ask(
                  {"CLUSTER", "MEET", "127.0.0.1", std::to_string(nodes_[i]->port()), bus}) == "OK");
   }
-  const Time limit = MonotonicNow() + 2 * kPatience;
   for (auto& node : nodes_) {
-    while (node->Ask({"CLUSTER", "INFO"}).find("cluster_state:ok") == std::string::npos ||
-           node->Ask({"CLUSTER", "INFO"}).find("cluster_known_nodes:3") == std::string::npos) {
-      HR_CHECK(MonotonicNow() < limit);
-      Nap();
-    }
+    HR_CHECK(Eventually([&] {
+      const std::string info = node->Ask({"CLUSTER", "INFO"});
+      return info.find("cluster_state:ok") != std::string::npos &&
+             info.find("cluster_known_nodes:3") != std::string::npos;
+    }));
   }
 }
 
@@ -255,24 +246,6 @@ void TestCluster::EndMove(uint16_t slot, size_t to) {
     HR_CHECK(node->Ask({"CLUSTER", "SETSLOT", number, "NODE", ids_[to]}) == "OK");
   }
   owners_[slot] = to;
-}
-
-bool RunUntil(Loop* loop, const std::function<bool()>& done) {
-  const Time limit = MonotonicNow() + kPatience;
-  bool met = false;
-  // What is waited for may be told by no event: the timer wakes the loop.
-  uint64_t timer = 0;
-  std::function<void()> tick = [&] { timer = loop->At(MonotonicNow() + milliseconds(1), tick); };
-  loop->SetIdle([&] {
-    met = met || done();
-    if (met || MonotonicNow() >= limit) loop->Stop();
-    return met;
-  });
-  tick();
-  loop->Run();
-  loop->CancelTimer(timer);
-  loop->SetIdle(nullptr);
-  return met;
 }
 
 RedisOptions OptionsFor(const std::string& url) {

@@ -4,12 +4,11 @@
 
 #include <sys/types.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "base/loop.h"
+#include "base/wait_rig.h"
 #include "net/redis_connection.h"
 
 namespace headrace::net {
@@ -84,8 +83,7 @@ class TestCluster {
   std::vector<size_t> owners_;
 };
 
-// Runs the loop until `done`, at most ten seconds; false: it never was.
-bool RunUntil(Loop* loop, const std::function<bool()>& done);
+using headrace::RunUntil;
 
 RedisOptions OptionsFor(const std::string& url);
 

@@ -1,15 +1,14 @@
 #include "net/zmq.h"
 
 #include <gtest/gtest.h>
-#include <poll.h>
 
 #include <atomic>
 #include <thread>
 
+#include "base/wait_rig.h"
+
 namespace headrace::net {
 namespace {
-
-constexpr Duration kPatience = seconds(20);
 
 std::unique_ptr<ZmqContext> Context() {
   auto context = CreateZmqContext();
@@ -21,16 +20,6 @@ std::unique_ptr<ZmqSocket> Open(ZmqContext* context, ZmqType type, const ZmqOpti
   auto socket = context->Open(type, options);
   HR_CHECK(socket);
   return std::move(*socket);
-}
-
-// True as soon as `condition` is, false when patience is over.
-bool Eventually(const std::function<bool()>& condition) {
-  const Time end = MonotonicNow() + kPatience;
-  while (MonotonicNow() < end) {
-    if (condition()) return true;
-    ::poll(nullptr, 0, 1);
-  }
-  return false;
 }
 
 bool Arrives(ZmqSocket* socket, ZmqMessage* message) {

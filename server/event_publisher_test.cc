@@ -1,23 +1,12 @@
 #include "server/event_publisher.h"
 
 #include <gtest/gtest.h>
-#include <poll.h>
 
+#include "base/wait_rig.h"
 #include "server/event_samples.h"
 
 namespace headrace::server {
 namespace {
-
-constexpr Duration kPatience = seconds(20);
-
-bool Eventually(const std::function<bool()>& condition) {
-  const Time end = MonotonicNow() + kPatience;
-  while (MonotonicNow() < end) {
-    if (condition()) return true;
-    ::poll(nullptr, 0, 1);
-  }
-  return false;
-}
 
 struct Fixture {
   Fixture() {

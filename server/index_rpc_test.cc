@@ -10,6 +10,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/wait_rig.h"
 #include "indexer/fleet_samples.h"
 
 namespace headrace::server {
@@ -204,7 +205,7 @@ TEST_F(IndexRpcTest, EndsAlthoughTheIndexDoesNotAnswer) {
   std::promise<grpc::Status> ended;
   stub_->async()->ScoreTokens(&context, &request, &response_,
                               [&](const grpc::Status& status) { ended.set_value(status); });
-  while (arrived_ == 0) std::this_thread::yield();
+  EXPECT_TRUE(Eventually([&] { return arrived_ > 0; }));
   auto end = std::async(std::launch::async, [&] { rpc_.reset(); });
   EXPECT_EQ(end.wait_for(std::chrono::seconds(20)), std::future_status::ready);
   hold.unlock();
