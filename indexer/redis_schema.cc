@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/endian.h"
 #include "wire/msgpack.h"
 
 namespace headrace::indexer {
@@ -21,15 +22,6 @@ constexpr uint8_t kGrouped = 0x20;
 static_assert(kTiers.size() <= kTierMask + 1);
 constexpr size_t kLifeBytes = 7;
 constexpr size_t kGroupBytes = 2;
-
-template <typename T>
-std::string BigEndian(T value) {
-  std::string bytes(sizeof(T), '\0');
-  for (size_t i = 0; i < sizeof(T); ++i) {
-    bytes[i] = static_cast<char>(value >> (8 * (sizeof(T) - 1 - i)));
-  }
-  return bytes;
-}
 
 template <typename T>
 T OfBigEndian(std::string_view bytes) {

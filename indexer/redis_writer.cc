@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/endian.h"
 #include "base/log.h"
 
 namespace headrace::indexer {
@@ -11,11 +12,6 @@ namespace {
 using net::RedisBatch;
 using net::RedisReplies;
 using net::RespValue;
-
-template <typename T>
-void AppendBigEndian(T value, std::string* out) {
-  for (size_t i = sizeof(T); i-- > 0;) out->push_back(static_cast<char>(value >> (8 * i)));
-}
 
 class ScriptWriter final : public RedisWriter {
  public:

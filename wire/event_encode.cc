@@ -1,15 +1,12 @@
 #include <bit>
 #include <limits>
 
+#include "base/endian.h"
 #include "wire/event.h"
 #include "wire/msgpack.h"
 
 namespace headrace::wire {
 namespace {
-
-void AppendBigEndian(uint64_t value, std::string* out) {
-  for (int shift = 56; shift >= 0; shift -= 8) out->push_back(static_cast<char>(value >> shift));
-}
 
 // Writes events one after another. Fields stand in the order in which vLLM writes them.
 class EventWriter {
@@ -237,9 +234,7 @@ std::string PackEventPods(std::span<const std::string> names) {
 }
 
 std::string EncodeSequence(uint64_t sequence) {
-  std::string frame;
-  AppendBigEndian(sequence, &frame);
-  return frame;
+  return BigEndian(sequence);
 }
 
 }  // namespace headrace::wire
