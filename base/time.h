@@ -18,6 +18,12 @@ inline Time MonotonicNow() {
   return std::chrono::steady_clock::now();
 }
 
+// The wall clock, in seconds since 1970: what is told to others, who share no other clock.
+inline double UnixSeconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
+
 // Nanoseconds of CLOCK_MONOTONIC, the wire form of a deadline; 0 means "none".
 inline int64_t ToWire(Time time) {
   return time.time_since_epoch().count();

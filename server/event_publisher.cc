@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -26,11 +25,6 @@ tl::unexpected<Error> Refuse(std::string* message, const char* option, const std
   *message = fmt::format("{}: {}: {}", option, value, error.what);
   if (error.os != 0) *message += fmt::format(" ({})", std::strerror(error.os));
   return Fail(error);
-}
-
-double WallSeconds() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
 }
 
 }  // namespace
@@ -145,7 +139,7 @@ void EventPublisher::OnWake() {
 
 void EventPublisher::Drain() {
   draining_soon_ = false;
-  const double timestamp = WallSeconds();
+  const double timestamp = UnixSeconds();
   TakePods(timestamp);
   // As many as a full queue holds: requests have their turn in between.
   for (uint64_t taken = 0; taken < config_.queue->capacity(); ++taken) {
@@ -170,14 +164,14 @@ void EventPublisher::TakePods(double timestamp) {
 }
 
 void EventPublisher::Beat() {
-  stream_.Beat(WallSeconds());
+  stream_.Beat(UnixSeconds());
   Show();
   loop_->At(loop_->now() + config_.limits.heartbeat, [this] { Beat(); });
 }
 
 void EventPublisher::Pump() {
   if (desk_ == nullptr || pumping_soon_) return;
-  const auto progress = desk_->Advance(loop_->now(), WallSeconds());
+  const auto progress = desk_->Advance(loop_->now(), UnixSeconds());
   router_watch_->Touched();
   Show();
   if (progress == EventDesk::Progress::kIdle) return;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <ctime>
 #include <utility>
 
@@ -19,11 +18,6 @@ int64_t LocalSeconds() {
   std::tm local{};
   ::localtime_r(&now, &local);
   return int64_t{now} + local.tm_gmtoff;
-}
-
-double UnixSeconds() {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(since).count();
 }
 
 }  // namespace
