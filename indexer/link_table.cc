@@ -4,25 +4,27 @@ namespace headrace::indexer {
 
 LinkTable::LinkTable(ChunkSource* source, KeyPages* pages, uint64_t seed)
     : links_(source),
-      by_engine_(source, pages, &engines_, seed),
-      by_key_(source, pages, &keys_, seed + 1) {}
+      engines_(source, pages, seed, &links_),
+      keys_(source, pages, seed + 1, &links_) {}
 
-uint32_t LinkTable::FirstOfEngine(EngineKey engine) const {
-  if (used_ == 0) return kNone;
-  return by_engine_.Search(by_engine_.Hash(engine),
-                           [&](uint32_t link) { return links_[link].engine == engine; });
-}
-
-uint32_t LinkTable::FirstOfKey(RequestKey key) const {
-  if (used_ == 0) return kNone;
-  return by_key_.Search(by_key_.Hash(key), [&](uint32_t link) { return links_[link].key == key; });
+template <uint64_t LinkTable::Link::* kName, uint32_t LinkTable::Link::* kNext>
+void LinkTable::Lists<kName, kNext>::Take(uint32_t link) {
+  const uint32_t next = (*links_)[link].*kNext;
+  uint32_t before = First(KeyOf(link));
+  if (before == link) {
+    Forget(link);
+    if (next != kNone) AddFirst(next);
+    return;
+  }
+  while ((*links_)[before].*kNext != link) before = (*links_)[before].*kNext;
+  (*links_)[before].*kNext = next;
 }
 
 void LinkTable::Add(EngineKey engine, RequestKey key) {
   HR_CHECK(engine != 0 && key != 0);
-  for (uint32_t link = FirstOfEngine(engine); link != kNone; link = links_[link].next_of_engine) {
+  for (uint32_t link = engines_.First(engine); link != kNone; link = links_[link].next_of_engine) {
     if (links_[link].key != key) continue;
-    TakeFromEngine(link);
+    engines_.Take(link);
     Append(link);
     return;
   }
@@ -34,10 +36,10 @@ void LinkTable::Add(EngineKey engine, RequestKey key) {
   } else {
     link = links_.Append();
   }
-  const uint32_t first = FirstOfKey(key);
+  const uint32_t first = keys_.First(key);
   links_[link] = {engine, key, kNone, kNone, 0};
   if (first == kNone) {
-    by_key_.Insert(by_key_.Hash(key), link);
+    keys_.AddFirst(link);
   } else {  // behind the first one, which the table knows
     links_[link].next_of_key = links_[first].next_of_key;
     links_[first].next_of_key = link;
@@ -47,50 +49,23 @@ void LinkTable::Add(EngineKey engine, RequestKey key) {
 }
 
 void LinkTable::Append(uint32_t link) {
-  const EngineKey engine = links_[link].engine;
   links_[link].next_of_engine = kNone;
-  uint32_t last = FirstOfEngine(engine);
+  uint32_t last = engines_.First(links_[link].engine);
   if (last == kNone) {
-    by_engine_.Insert(by_engine_.Hash(engine), link);
+    engines_.AddFirst(link);
     return;
   }
   while (links_[last].next_of_engine != kNone) last = links_[last].next_of_engine;
   links_[last].next_of_engine = link;
 }
 
-void LinkTable::TakeFromEngine(uint32_t link) {
-  const EngineKey engine = links_[link].engine;
-  const uint32_t next = links_[link].next_of_engine;
-  uint32_t before = FirstOfEngine(engine);
-  if (before == link) {
-    by_engine_.Erase(by_engine_.Hash(engine), link);
-    if (next != kNone) by_engine_.Insert(by_engine_.Hash(engine), next);
-    return;
-  }
-  while (links_[before].next_of_engine != link) before = links_[before].next_of_engine;
-  links_[before].next_of_engine = next;
-}
-
-void LinkTable::TakeFromKey(uint32_t link) {
-  const RequestKey key = links_[link].key;
-  const uint32_t next = links_[link].next_of_key;
-  uint32_t before = FirstOfKey(key);
-  if (before == link) {
-    by_key_.Erase(by_key_.Hash(key), link);
-    if (next != kNone) by_key_.Insert(by_key_.Hash(key), next);
-    return;
-  }
-  while (links_[before].next_of_key != link) before = links_[before].next_of_key;
-  links_[before].next_of_key = next;
-}
-
 void LinkTable::EraseEngine(EngineKey engine) {
-  uint32_t link = FirstOfEngine(engine);
+  uint32_t link = engines_.First(engine);
   HR_CHECK(link != kNone);
-  by_engine_.Erase(by_engine_.Hash(engine), link);
+  engines_.Forget(link);
   while (link != kNone) {
     const uint32_t next = links_[link].next_of_engine;
-    TakeFromKey(link);
+    keys_.Take(link);
     links_[link] = {0, 0, free_, kNone, 0};
     free_ = link;
     ++free_links_;
@@ -100,13 +75,13 @@ void LinkTable::EraseEngine(EngineKey engine) {
 }
 
 void LinkTable::KeysOf(EngineKey engine, std::vector<RequestKey>* keys) const {
-  for (uint32_t link = FirstOfEngine(engine); link != kNone; link = links_[link].next_of_engine) {
+  for (uint32_t link = engines_.First(engine); link != kNone; link = links_[link].next_of_engine) {
     keys->push_back(links_[link].key);
   }
 }
 
 void LinkTable::EnginesOf(RequestKey key, std::vector<EngineKey>* engines) const {
-  for (uint32_t link = FirstOfKey(key); link != kNone; link = links_[link].next_of_key) {
+  for (uint32_t link = keys_.First(key); link != kNone; link = links_[link].next_of_key) {
     engines->push_back(links_[link].engine);
   }
 }

@@ -20,21 +20,22 @@ class LinkTable {
   // Nothing is named by it any more. REQUIRES: HasEngine.
   void EraseEngine(EngineKey engine);
 
-  bool HasEngine(EngineKey engine) const { return FirstOfEngine(engine) != KeyTable::kNone; }
-  bool HasKey(RequestKey key) const { return FirstOfKey(key) != KeyTable::kNone; }
+  bool HasEngine(EngineKey engine) const { return engines_.First(engine) != KeyTable::kNone; }
+  bool HasKey(RequestKey key) const { return keys_.First(key) != KeyTable::kNone; }
   // Appends; in the order in which they were added.
   void KeysOf(EngineKey engine, std::vector<RequestKey>* keys) const;
   void EnginesOf(RequestKey key, std::vector<EngineKey>* engines) const;
 
   uint64_t size() const { return used_; }
-  uint64_t engines() const { return by_engine_.size(); }
+  uint64_t engines() const { return engines_.firsts().size(); }
   uint64_t directory_bytes() const {
-    return by_engine_.directory_bytes() + by_key_.directory_bytes();
+    return engines_.firsts().directory_bytes() + keys_.firsts().directory_bytes();
   }
   // Chunks that so many new links may take for their records and the tables of them.
   size_t WorstChunks(size_t links) const {
     return (free_links_ + links_.spare() < links ? 1 : 0) +
-           (by_engine_.spare_segments() < 4 ? 1 : 0) + (by_key_.spare_segments() < 4 ? 1 : 0);
+           (engines_.firsts().spare_segments() < 4 ? 1 : 0) +
+           (keys_.firsts().spare_segments() < 4 ? 1 : 0);
   }
 
  private:
@@ -49,37 +50,36 @@ class LinkTable {
   };
   static_assert(sizeof(Link) == 32);
 
-  // What the tables find: the first links of the lists.
-  class Engines : public KeyTable::Keys {
+  // The links of each name, in lists of which the table finds the first links.
+  template <uint64_t Link::* kName, uint32_t Link::* kNext>
+  class Lists : public KeyTable::Keys {
    public:
-    explicit Engines(const LinkTable* table) : table_(table) {}
-    uint64_t KeyOf(uint32_t link) const override { return table_->links_[link].engine; }
-    void PrefetchKey(uint32_t link) const override { indexer::Prefetch(&table_->links_[link]); }
+    Lists(ChunkSource* source, KeyPages* pages, uint64_t seed, ChunkArray<Link>* links)
+        : links_(links), firsts_(source, pages, this, seed) {}
+
+    const KeyTable& firsts() const { return firsts_; }
+    uint32_t First(uint64_t name) const {
+      if (firsts_.size() == 0) return kNone;
+      return firsts_.Search(firsts_.Hash(name),
+                            [&](uint32_t link) { return (*links_)[link].*kName == name; });
+    }
+    void AddFirst(uint32_t link) { firsts_.Insert(firsts_.Hash(KeyOf(link)), link); }
+    void Forget(uint32_t first) { firsts_.Erase(firsts_.Hash(KeyOf(first)), first); }
+    void Take(uint32_t link);
+
+    uint64_t KeyOf(uint32_t link) const override { return (*links_)[link].*kName; }
+    void PrefetchKey(uint32_t link) const override { indexer::Prefetch(&(*links_)[link]); }
 
    private:
-    const LinkTable* const table_;
-  };
-  class RequestKeys : public KeyTable::Keys {
-   public:
-    explicit RequestKeys(const LinkTable* table) : table_(table) {}
-    uint64_t KeyOf(uint32_t link) const override { return table_->links_[link].key; }
-    void PrefetchKey(uint32_t link) const override { indexer::Prefetch(&table_->links_[link]); }
-
-   private:
-    const LinkTable* const table_;
+    ChunkArray<Link>* const links_;
+    KeyTable firsts_;
   };
 
-  uint32_t FirstOfEngine(EngineKey engine) const;
-  uint32_t FirstOfKey(RequestKey key) const;
   void Append(uint32_t link);
-  void TakeFromEngine(uint32_t link);
-  void TakeFromKey(uint32_t link);
 
   ChunkArray<Link> links_;
-  Engines engines_{this};
-  RequestKeys keys_{this};
-  KeyTable by_engine_;
-  KeyTable by_key_;
+  Lists<&Link::engine, &Link::next_of_engine> engines_;
+  Lists<&Link::key, &Link::next_of_key> keys_;
   uint32_t free_ = kNone;
   size_t free_links_ = 0;
   uint64_t used_ = 0;
