@@ -23,21 +23,12 @@ struct Stream {
     std::vector<uint64_t> hashes(kEventBlocks);
     std::vector<uint32_t> tokens(kTokens);
     for (size_t i = 0; i < kEvents; ++i) {
-      wire::Event event;
-      event.type = wire::EventType::kStored;
-      if (i % kChainEvents != 0) event.parent = hashes.back();
+      std::optional<uint64_t> parent;
+      if (i % kChainEvents != 0) parent = hashes.back();
       for (uint64_t& hash : hashes) hash = random->Next();
       for (uint32_t& token : tokens) token = static_cast<uint32_t>(random->Below(128000));
-      event.hashes = hashes;
-      event.tokens = tokens;
-      event.block_size = 16;
-      event.medium = "GPU";
-      wire::EventBatch batch;
-      batch.timestamp = 1.5;
-      batch.rank = 0;
-      batch.events = {&event, 1};
       payloads.emplace_back();
-      wire::EncodeEventBatch(batch, {}, &payloads.back());
+      EncodeStored({parent, hashes, tokens}, {}, &payloads.back());
     }
   }
 };

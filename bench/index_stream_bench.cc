@@ -96,19 +96,9 @@ class Publisher {
       tokens_[i] = static_cast<uint32_t>(Mix(content * 4096 + part * kTokens + i) % 128000);
     }
     for (uint64_t i = 0; i < kBlocks; ++i) hashes_[i] = HashOf(content, part * kBlocks + i);
-    wire::Event event;
-    event.type = wire::EventType::kStored;
-    if (part > 0) event.parent = HashOf(content, part * kBlocks - 1);
-    event.hashes = hashes_;
-    event.tokens = tokens_;
-    event.block_size = 16;
-    event.medium = "GPU";
-    wire::EventBatch batch;
-    batch.timestamp = 1.5;
-    batch.rank = 0;
-    batch.events = {&event, 1};
-    payload_.clear();
-    wire::EncodeEventBatch(batch, {.array = true}, &payload_);
+    std::optional<uint64_t> parent;
+    if (part > 0) parent = HashOf(content, part * kBlocks - 1);
+    EncodeStored({parent, hashes_, tokens_}, {.array = true}, &payload_);
   }
 
   const uint64_t events_;

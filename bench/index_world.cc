@@ -111,6 +111,22 @@ void IndexWorld::Churn(uint32_t holders) {
   Fill(blocks, holders);
 }
 
+void EncodeStored(const Stored& stored, const wire::EventForm& form, std::string* payload) {
+  wire::Event event;
+  event.type = wire::EventType::kStored;
+  event.parent = stored.parent;
+  event.hashes = stored.hashes;
+  event.tokens = stored.tokens;
+  event.block_size = static_cast<uint32_t>(stored.tokens.size() / stored.hashes.size());
+  event.medium = "GPU";
+  wire::EventBatch batch;
+  batch.timestamp = 1.5;
+  batch.rank = 0;
+  batch.events = {&event, 1};
+  payload->clear();
+  wire::EncodeEventBatch(batch, form, payload);
+}
+
 std::vector<double> InChild(size_t count, const std::function<std::vector<double>()>& run) {
   const size_t bytes = (count + 1) * sizeof(double);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/random.h"
 #include "indexer/memory_index.h"
 #include "indexer/scorer.h"
+#include "wire/event.h"
 
 namespace headrace::bench {
 
@@ -79,6 +81,14 @@ class IndexWorld {
   std::vector<indexer::HolderId> holders_;
   uint64_t copies_ = 0;
 };
+
+// What an engine tells of 16 new blocks, as the payload of a message.
+struct Stored {
+  std::optional<uint64_t> parent;
+  std::span<const uint64_t> hashes;
+  std::span<const uint32_t> tokens;
+};
+void EncodeStored(const Stored& stored, const wire::EventForm& form, std::string* payload);
 
 // In a process of its own, so that what it takes from the machine can be told: `run` leaves at most
 // `count` numbers.
