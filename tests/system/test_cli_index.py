@@ -3,20 +3,18 @@
 import json
 import re
 import signal
-import struct
 import subprocess
 import time
-import urllib.request
 
-import msgpack
 import pytest
 import zmq
 from harness import BUILD, chain_of, free_port, wait_for
+from index_harness import IndexAsker
+from publisher import BLOCK, Publisher, stored, tokens_of
 
 HEADRACE = BUILD / "bin" / "headrace"
 MODEL = "model"
 NODE = "node-a"
-BLOCK = 16
 TOKEN = "token-of-the-index-0123456789"
 
 
@@ -30,65 +28,13 @@ def low_word(block_hash: bytes) -> int:
     return int.from_bytes(block_hash[-8:], "big")
 
 
-def tokens_of(blocks: int) -> list[int]:
-    return list(range(1, blocks * BLOCK + 1))
-
-
-def stored(hashes: list[int], **more) -> dict:
-    tokens = tokens_of(len(hashes))
-    return {
-        "type": "BlockStored",
-        "block_hashes": hashes,
-        "parent_block_hash": None,
-        "token_ids": tokens,
-        "block_size": BLOCK,
-        "medium": "GPU",
-        **more,
-    }
-
-
-class Publisher:
-    """A vLLM's end: PUB, and a ROUTER that replays all of it."""
-
-    def __init__(self, pod: str) -> None:
-        self.topic = f"kv@{pod}@{MODEL}"
-        self.context = zmq.Context()
-        self.pub = self.context.socket(zmq.PUB)
-        self.router = self.context.socket(zmq.ROUTER)
-        self.pub.linger = self.router.linger = 0
-        self.endpoint = f"tcp://127.0.0.1:{self.pub.bind_to_random_port('tcp://127.0.0.1')}"
-        self.replay = f"tcp://127.0.0.1:{self.router.bind_to_random_port('tcp://127.0.0.1')}"
-        self.sent: list[bytes] = []
-
-    def publish(self, *events, heard: bool = True) -> None:
-        payload = msgpack.packb([time.time(), list(events), None])
-        sequence = struct.pack(">Q", len(self.sent))
-        self.sent.append(payload)
-        if heard:
-            self.pub.send_multipart([self.topic.encode(), sequence, payload])
-
-    def answer(self) -> None:
-        """Answers what was asked so far."""
-        while self.router.poll(0):
-            peer, empty, start = self.router.recv_multipart()
-            for sequence in range(struct.unpack(">Q", start)[0], len(self.sent)):
-                frames = [self.topic.encode(), struct.pack(">Q", sequence), self.sent[sequence]]
-                self.router.send_multipart([peer, empty, *frames])
-            self.router.send_multipart([peer, empty, b"", b"\xff" * 8, b""])
-
-    def close(self) -> None:
-        self.pub.close()
-        self.router.close()
-        self.context.term()
-
-
 @pytest.fixture
 def publish():
     """publish(pod) -> Publisher; closed after the test."""
     made = []
 
     def make(pod: str) -> Publisher:
-        made.append(Publisher(pod))
+        made.append(Publisher(pod, topic=f"kv@{pod}@{MODEL}"))
         return made[-1]
 
     yield make
@@ -195,19 +141,19 @@ def test_tail_says_gaps_and_ends_by_itself(publish, start_tail):
 
 def test_tail_fills_gaps_by_replay(publish, start_tail):
     publisher = publish("pod-a")
-    publisher.publish(stored([1]), heard=False)
+    publisher.publish(stored(tokens_of(1), 1), lost=True)
     tail = start_tail(publisher.endpoint, "--replay", publisher.replay)
 
     def told(count):
         def look():
-            publisher.answer()
+            publisher.answer_replays()
             return len(tail.lines()) == count
 
         return look
 
     wait_for(told(1), 20, "what is kept")
-    publisher.publish(stored([1, 2]), heard=False)
-    publisher.publish(stored([1, 2, 3]))
+    publisher.publish(stored(tokens_of(2), 1), lost=True)
+    publisher.publish(stored(tokens_of(3), 1))
     wait_for(told(3), 20, "the gap is filled")
     assert [x["sequence"] for x in tail.lines()] == [0, 1, 2]
     assert tail.end(signal.SIGTERM) == 0 and tail.notes() == []
@@ -265,7 +211,7 @@ def test_tail_refuses_a_line_that_it_cannot_read():
     assert run("events", "tail", "--help").returncode == 0
 
 
-class Index:
+class Index(IndexAsker):
     """A server without a pool that follows these publishers."""
 
     def __init__(self, start_server, config, sources: dict[str, tuple[str, str]], *flags) -> None:
@@ -274,15 +220,12 @@ class Index:
             for name, (endpoint, replay) in sources.items()
         )
         config.write_text(f"models: [{{name: {MODEL}, tokenizer: bytes}}]\npods:\n{rows}")
-        self.server = start_server("--index-config", str(config), *flags, pool="0")
-        self.url = f"http://127.0.0.1:{self.server.http}"
+        super().__init__(start_server("--index-config", str(config), *flags, pool="0"))
 
-    def holders(self, token: str = "") -> int:
-        request = urllib.request.Request(f"{self.url}/v1/index/dump")
-        if token:
-            request.add_header("Authorization", f"Bearer {token}")
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            return sum(len(x["holders"]) for x in json.loads(reply.read())["blocks"])
+    def holders(self) -> int:
+        status, page = self.ask("GET", "/v1/index/dump")
+        assert status == 200, page
+        return sum(len(x["holders"]) for x in page["blocks"])
 
 
 @pytest.fixture
@@ -292,11 +235,12 @@ def start_index(start_server, tmp_path):
     def start(publishers: list[Publisher], *flags: str, expected: int, token: str = "") -> Index:
         sources = {p.topic.split("@")[1]: (p.endpoint, p.replay) for p in publishers}
         index = Index(start_server, tmp_path / f"{next(numbers)}.yaml", sources, *flags)
+        index.token = token
 
         def whole():
             for publisher in publishers:
-                publisher.answer()
-            return index.holders(token) == expected
+                publisher.answer_replays()
+            return index.holders() == expected
 
         wait_for(whole, 20, f"the index has {expected} holders")
         return index
@@ -308,8 +252,8 @@ def start_index(start_server, tmp_path):
 def two_pods(publish):
     """pod-a holds five blocks, pod-b the first two of them."""
     publishers = [publish("pod-a"), publish("pod-b")]
-    publishers[0].publish(stored([101, 102, 103, 104, 105]), heard=False)
-    publishers[1].publish(stored([201, 202]), heard=False)
+    publishers[0].publish(stored(tokens_of(5), 101), lost=True)
+    publishers[1].publish(stored(tokens_of(2), 201), lost=True)
     return publishers
 
 
@@ -397,12 +341,13 @@ def test_diff_of_an_index_and_its_publisher(
     chain = chain_of("prompt", 4)
     engine.save(chain)
     pod = publish("pod-a")  # teaches what the node's hashes mean
-    pod.publish(stored([low_word(x) for x in chain]), heard=False)
+    taught = {**stored(tokens_of(4), 0), "block_hashes": [low_word(x) for x in chain]}
+    pod.publish(taught, lost=True)
     sources = {"pod-a": (pod.endpoint, pod.replay), NODE: (node.events, node.replay)}
     index = Index(start_server, tmp_path / "index.yaml", sources)
 
     def whole():
-        pod.answer()
+        pod.answer_replays()
         return index.holders() == 8
 
     wait_for(whole, 20, "the index knows both")

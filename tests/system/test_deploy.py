@@ -14,8 +14,9 @@ import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from fleet import MODEL, IndexAsker, LivePublisher, stored, tokens_of
 from harness import ROOT, wait_for
+from index_harness import IndexAsker
+from publisher import MODEL, LivePublisher, stored, tokens_of
 
 DEPLOY = ROOT / "deploy" / "kubernetes"
 TOKEN = "token-of-the-index-0123456789"

@@ -10,8 +10,9 @@ import urllib.request
 
 import msgpack
 import pytest
-from fleet import MODEL, IndexAsker, LivePublisher, stored, tokens_of
 from harness import BUILD, ROOT, free_port, wait_for
+from index_harness import IndexAsker
+from publisher import MODEL, LivePublisher, stored, tokens_of
 
 EXAMPLES = ROOT / "examples"
 

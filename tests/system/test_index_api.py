@@ -4,7 +4,7 @@ import re
 
 import pytest
 from harness import free_port, wait_for
-from index_harness import BLOCK, MODEL, stored, tokens_of
+from publisher import BLOCK, MODEL, stored, tokens_of
 
 ADMIN = "admin-token-0123456789"
 TENANT = "tenant-token-0123456789"

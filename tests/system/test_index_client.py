@@ -1,8 +1,9 @@
 """headrace.index, the Python client, against real indexes that keep the same."""
 
 import pytest
-from fleet import MODEL, IndexAsker, LivePublisher, stored, tokens_of
 from harness import free_port
+from index_harness import IndexAsker
+from publisher import MODEL, LivePublisher, stored, tokens_of
 
 from headrace.index import IndexClient, IndexRefused, IndexUnavailable
 

@@ -9,8 +9,9 @@ import threading
 import time
 
 import pytest
-from fleet import BLOCK, MODEL, IndexAsker, LivePublisher, stored
 from harness import BUILD, chain_of, free_port, single_layout, wait_for
+from index_harness import IndexAsker
+from publisher import BLOCK, MODEL, LivePublisher, stored
 
 NODE = "node-a"
 CHAIN = 64

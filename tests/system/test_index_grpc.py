@@ -5,7 +5,7 @@ import struct
 
 import pytest
 from harness import free_port, wait_for
-from index_harness import MODEL, stored, tokens_of
+from publisher import MODEL, stored, tokens_of
 
 ADMIN = "admin-token-0123456789"
 TENANT = "tenant-token-0123456789"
@@ -107,7 +107,7 @@ def test_scores_prompts_and_tokens(make_served):
     assert list(client.prompt(prompt).items()) == [("pod-a", 3.0), ("pod-b", 1.0)]
     assert client.prompt(prompt, pods=["pod-b", "nobody"]) == {"pod-b": 1.0}
     assert client.tokens(list(prompt.encode())) == {"pod-a": 3.0, "pod-b": 1.0}
-    assert client.tokens(tokens_of(2, base=500)) == {}
+    assert client.tokens(tokens_of(2, first=500)) == {}
     assert client.refusal(lambda x: x.tokens([1], model="other")) == (
         "INVALID_ARGUMENT", f'model: "other" is not known here; the models are {MODEL}')
     code, details = client.refusal(lambda x: x.call("GetPodScores", field(2, MODEL.encode())))

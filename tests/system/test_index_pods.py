@@ -8,7 +8,7 @@ import threading
 import pytest
 import zmq
 from harness import wait_for
-from index_harness import MODEL, Publisher, stored, tokens_of
+from publisher import MODEL, Publisher, stored, tokens_of
 
 
 def line_of(pod: str, publisher: Publisher) -> str:
@@ -122,7 +122,7 @@ def source_of(publisher: Publisher) -> dict:
     return {"enable_kv_cache_events": True, "publisher": "zmq",
             "endpoint": f"tcp://*:{publisher.port}",
             "replay_endpoint": f"tcp://*:{publisher.replay_port}",
-            "topic": publisher.topic.decode()}
+            "topic": publisher.topic}
 
 
 def test_publishers_are_discovered_from_vllm(make_index):

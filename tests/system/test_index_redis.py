@@ -5,12 +5,11 @@ import pathlib
 import shutil
 import socket
 import subprocess
-import urllib.error
-import urllib.request
 
 import pytest
 from harness import free_port, wait_for
-from index_harness import BLOCK, MODEL, Publisher, stored, tokens_of
+from index_harness import IndexAsker
+from publisher import BLOCK, MODEL, Publisher, stored, tokens_of
 
 SECRET = "secret-of-redis-0123"
 
@@ -90,14 +89,7 @@ def start_reader(start_server, tmp_path):
 
 
 def ask(server, path: str, body=None):
-    """(status, parsed answer)"""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{server.http}{path}", data=data)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            return reply.status, json.loads(reply.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
+    return IndexAsker(server).ask("GET" if body is None else "POST", path, body)
 
 
 def scores(server, tokens):

@@ -4,8 +4,9 @@ import json
 import subprocess
 
 import pytest
-from fleet import MODEL, IndexAsker, LivePublisher, stored, tokens_of
 from harness import BUILD, free_port, wait_for
+from index_harness import IndexAsker
+from publisher import MODEL, LivePublisher, stored, tokens_of
 
 from headrace.index import IndexClient, IndexUnavailable
 

@@ -2,7 +2,7 @@
 
 import pytest
 from harness import chain_of, free_port, wait_for
-from index_harness import MODEL, stored, tokens_of
+from publisher import MODEL, stored, tokens_of
 
 NODE = "node-a:50055"
 
