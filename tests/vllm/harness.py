@@ -17,7 +17,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self  # of Python 3.11
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 400  # of a vLLM on a busy machine; a quiet one takes 30
@@ -130,27 +133,26 @@ class Program:
 class HeadraceServer:
     """One headrace-server with a socket of its own; can be killed, frozen and started again."""
 
+    started = "/ready"
+    """What answers when it has started."""
+
     def __init__(self, place: Place, logs: Path, name: str, pool: str = POOL) -> None:
-        self._place, self._pool = place, pool
-        self._directory = tempfile.mkdtemp(prefix="headrace-")  # socket paths must be short
-        self.endpoint = f"ipc://{self._directory}/h.sock"
-        self._ports = free_port(), free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix="headrace-"))  # socket paths must be short
+        self.endpoint = f"ipc://{self.directory}/h.sock"
+        addr, http = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{http}"
+        self.command = [
+            place.build / "bin" / "headrace-server",
+            *("--device", "cpu", "--pool-size", pool),
+            *("--addr", f"127.0.0.1:{addr}", "--http-addr", f"127.0.0.1:{http}"),
+            *("--socket", self.endpoint),
+        ]
         self._log = logs / f"server-{name}.log"
         self.program: Program | None = None
 
     def start(self) -> None:
-        addr, http = self._ports
-        self.program = Program(
-            [
-                self._place.build / "bin" / "headrace-server",
-                *("--device", "cpu", "--pool-size", self._pool),
-                *("--addr", f"127.0.0.1:{addr}", "--http-addr", f"127.0.0.1:{http}"),
-                *("--socket", self.endpoint),
-            ],
-            {},
-            self._log,
-        )
-        self.program.wait_for(f"http://127.0.0.1:{http}/ready", 30)
+        self.program = Program(self.command, {}, self._log)
+        self.program.wait_for(f"{self.url}{self.started}", 30)
 
     @property
     def pid(self) -> int:
@@ -169,14 +171,14 @@ class HeadraceServer:
         assert self.program is not None
         self.program.send(signal.SIGCONT)
 
-    def __enter__(self) -> HeadraceServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.program is not None:
             self.program.end()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 @dataclass

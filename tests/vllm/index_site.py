@@ -4,18 +4,14 @@ blocks must be, computed from tokens alone by `headrace hash`."""
 from __future__ import annotations
 
 import json
-import shutil
-import signal
 import subprocess
-import tempfile
 import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import Ask, Place, Program, Vllm, free_port
+from harness import Ask, HeadraceServer, Place, Vllm, fetch
 
 MODEL = "m"
 POD = "pod-a"
@@ -49,45 +45,23 @@ class Publisher:
         }
 
 
-class IndexServer:
-    """headrace-server as an index alone, following one pod; can be killed and started again."""
+class IndexServer(HeadraceServer):
+    """An index alone, following one pod."""
+
+    started = "/health"
 
     def __init__(self, place: Place, logs: Path, publisher: Publisher) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="headrace-"))
-        self._http = free_port()
-        self._log = logs / "index.log"
-        config = self._directory / "index.yaml"
+        super().__init__(place, logs, "index", pool="0")
+        config = self.directory / "index.yaml"
         config.write_text(
             f"tokenProcessorConfig: {{blockSizeTokens: {INDEX_BLOCK}}}\n"
             f"pods: [{{name: {POD}, endpoint: '{publisher.endpoint}',"
             f" replayEndpoint: '{publisher.replay}'}}]\n"
         )
-        self._command = [
-            place.build / "bin" / "headrace-server",
-            *("--device", "cpu", "--pool-size", "0", "--index", "on", "--index-config", config),
-            *("--socket", self._directory / "h.sock", "--addr", f"127.0.0.1:{free_port()}"),
-            *("--http-addr", f"127.0.0.1:{self._http}"),
-        ]
-        self.program: Program | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http}"
-
-    def start(self) -> None:
-        self.program = Program(self._command, {}, self._log)
-        self.program.wait_for(f"{self.url}/health", 30)
-
-    def kill(self) -> None:
-        assert self.program is not None
-        self.program.end(signal.SIGKILL)
+        self.command += ["--index", "on", "--index-config", config]
 
     def ask(self, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(
-            urllib.request.Request(self.url + path, data=data), timeout=30
-        ) as reply:
-            return json.loads(reply.read())
+        return json.loads(fetch(self.url + path, body, timeout=30))
 
     def score(self, tokens: list[int], **extra: Any) -> dict[str, float]:
         body = {"model": MODEL, "token_ids": tokens, **({"extra": extra} if extra else {})}
@@ -113,15 +87,6 @@ class IndexServer:
             assert error.code == 404, error.read()
             return []
         return [x["key"] for x in blocks if x["holders"]]
-
-    def __enter__(self) -> IndexServer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.program is not None:
-            self.program.end()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 class Hasher:
