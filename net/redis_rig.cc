@@ -45,6 +45,7 @@ Fd Dial(uint16_t port, const std::string& path) {
   std::memcpy(un.sun_path, path.c_str(), path.size() + 1);
   const bool tcp = path.empty();
   Fd fd(socket(tcp ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  HR_CHECK(fd.valid());
   const auto* to = tcp ? reinterpret_cast<sockaddr*>(&in) : reinterpret_cast<sockaddr*>(&un);
   const socklen_t size = tcp ? sizeof(in) : sizeof(un);
   if (connect(fd.get(), to, size) != 0) fd.Reset();
