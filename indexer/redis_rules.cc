@@ -17,7 +17,7 @@ constexpr size_t kPodsPerScript = 256;  // Redis serves nobody else while a scri
 void RedisRules::Say(std::string_view pod, const RemoteRules& rules) {
   const std::string bytes = rules.empty() ? "" : RulesBytes(rules);
   const auto known = said_.find(pod);
-  if (known == said_.end() ? bytes.empty() : known->second == bytes) return;
+  if (known != said_.end() && known->second == bytes) return;
   said_.insert_or_assign(std::string(pod), bytes);
   due_.emplace(pod);
   Write();

@@ -22,7 +22,7 @@ class RedisRules {
   RedisRules(const RedisRules&) = delete;
   RedisRules& operator=(const RedisRules&) = delete;
 
-  // Empty rules: nothing is said of the pod any more.
+  // Empty rules: nothing is said of the pod any more, also by an earlier life of this server.
   void Say(std::string_view pod, const RemoteRules& rules);
   // Redis is there; whether it is the one that knew is not asked.
   void OnUp();

@@ -205,16 +205,20 @@ return out
 
 const net::RedisScript& RulesScript() {
   static const net::RedisScript script(R"lua(
+local changed = redis.call('EXISTS', KEYS[2]) == 0
 for i = 2, #ARGV, 2 do
   if ARGV[i + 1] == '' then
-    redis.call('HDEL', KEYS[1], ARGV[i])
-  else
+    changed = redis.call('HDEL', KEYS[1], ARGV[i]) == 1 or changed
+  elseif redis.call('HGET', KEYS[1], ARGV[i]) ~= ARGV[i + 1] then
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    changed = true
   end
 end
-local now = redis.call('TIME')
-local last = tonumber(redis.call('GET', KEYS[2]) or '0')
-redis.call('SET', KEYS[2], string.format('%.0f', math.max(last + 1, now[1] * 1000000 + now[2])))
+if changed then
+  local now = redis.call('TIME')
+  local last = tonumber(redis.call('GET', KEYS[2]) or '0')
+  redis.call('SET', KEYS[2], string.format('%.0f', math.max(last + 1, now[1] * 1000000 + now[2])))
+end
 if ARGV[1] ~= '0' then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
   redis.call('PEXPIRE', KEYS[2], ARGV[1])

@@ -32,7 +32,7 @@ const net::RedisScript& ForgetScript();
 // times, ...}: `times` keys in a row have these.
 const net::RedisScript& HoldersScript();
 // KEYS rules, version of the rules; ARGV ttl in ms or 0, then pod and bytes of its rules, or "" to
-// forget it, of each. The version is one that was never given before.
+// forget it, of each. When that changes something the version becomes one that was never given.
 const net::RedisScript& RulesScript();
 
 // llm-d's schema. Writes of one pod; ARGV of each: kind, field, number of engine keys, of request

@@ -39,7 +39,11 @@ HolderId SharedIndex::AddHolder(const HolderInfo& info) {
   if (holder >= names_.size()) names_.resize(holder + 1);
   names_[holder] = name_(info);
   // A new life: what it, or another server, said of an earlier one does not count.
-  if (begun_.insert(names_[holder].pod).second) remote_->Clear(names_[holder].pod);
+  const std::string& pod = names_[holder].pod;
+  if (begun_.insert(pod).second) {
+    remote_->Clear(pod);
+    if (!described_.contains(pod)) Describe(pod, {});
+  }
   return holder;
 }
 
@@ -109,12 +113,16 @@ size_t SharedIndex::RemoveKeys(HolderId holder, std::span<const RequestKey> keys
   return taken;
 }
 
-void SharedIndex::Describe(std::string_view pod, const RemoteRules& rules) {
-  if (remote_ != nullptr) remote_->Describe(pod, rules);
+void SharedIndex::Describe(const std::string& pod, const RemoteRules& rules) {
+  if (remote_ == nullptr) return;
+  described_.insert(pod);
+  remote_->Describe(pod, rules);
 }
 
 void SharedIndex::Forget(const std::string& pod) {
-  if (remote_ != nullptr && !begun_.contains(pod)) remote_->RemovePod(pod);
+  if (remote_ == nullptr || begun_.contains(pod)) return;
+  remote_->RemovePod(pod);
+  if (!described_.contains(pod)) Describe(pod, {});
 }
 
 bool SharedIndex::IsBehind(std::string_view pod) const {

@@ -50,7 +50,7 @@ class SharedIndex final : public Index {
   }
 
   // How the pod, or the member of one, counts; nothing changes in memory.
-  void Describe(std::string_view pod, const RemoteRules& rules);
+  void Describe(const std::string& pod, const RemoteRules& rules);
   // An earlier life of this server may have written the pod: that is over.
   void Forget(const std::string& pod);
   // What the remote index has of the pod is not whole: it is being told again.
@@ -79,6 +79,7 @@ class SharedIndex final : public Index {
   const NameHolder name_;
   std::vector<RemoteHolder> names_;  // by holder; an ended one has no pod
   Pods begun_;                       // have holders
+  Pods described_;                   // an earlier life of this server said other things of others
   Pods lost_;                        // to be told again
   Pods telling_;                     // in this pass over memory
   // Told, and not written yet; its questions may outlive this object.

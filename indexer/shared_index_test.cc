@@ -400,6 +400,22 @@ TEST_F(SharedRulesTest, RulesThatRedisLostAreSaidAgain) {
   EXPECT_NE(Truth(), truth);
 }
 
+TEST_F(SharedRulesTest, WhatAnEarlierServerSaidOfHowPodsCountIsOver) {
+  Say({.pod = "w", .from = 4, .to = 6, .group = 0, .kind = "sliding_window"});
+  Say({.pod = "n", .to = 8, .medium = "CPU", .serves = {{"silent"}}});
+  ASSERT_TRUE(ReaderAgrees());
+  EXPECT_EQ(redis_->Ask({"HLEN", "hr:{pods}:rules"}), "2");
+  truth_ = MakeFleet();
+  pods_ = std::make_unique<Member>(loop_.get(), redis_->url());
+  nodes_ = std::make_unique<Member>(loop_.get(), redis_->url());
+  Say({.pod = "a", .to = kBlocks, .medium = "REMOTE"});
+  Say({.pod = "w", .to = 3});  // the same names, other models
+  Say({.pod = "n", .to = 4});
+  EXPECT_EQ(Truth().count("silent"), 0u);
+  EXPECT_TRUE(ReaderAgrees());
+  EXPECT_EQ(redis_->Ask({"HLEN", "hr:{pods}:rules"}), "0");
+}
+
 Said RandomOfAPod(Random* random, size_t blocks) {
   const size_t from = random->Below(blocks);
   Said said{.pod = random->Chance(1, 2) ? "w" : "h",
