@@ -20,6 +20,18 @@ def prompt(number: int) -> list[int]:
     return tokens_of(BLOCKS, 1 + 1000 * number)
 
 
+def write_chat_model(folder):
+    """A word is a token, a chat is what was said."""
+    folder.mkdir()
+    words = {"[UNK]": 0, **{f"w{i}": i for i in range(1, 100)}}
+    model = {"type": "WordLevel", "vocab": words, "unk_token": "[UNK]"}
+    tokenizer = {"version": "1.0", "model": model, "pre_tokenizer": {"type": "Whitespace"}}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    template = "{% for m in messages %}{{ m.content }} {% endfor %}"
+    (folder / "chat_template.jinja").write_text(template)
+    return folder
+
+
 class Split:
     """pod-a holds all of each prompt, pod-b the first five blocks of it."""
 
@@ -35,11 +47,13 @@ class Split:
             f"  - {{name: pod-{name}, endpoint: '{x.endpoint}', replayEndpoint: '{x.replay}'}}\n"
             for name, x in zip("ab", self.publishers, strict=True)
         )
+        chatty = write_chat_model(directory / "chatty")
         self.servers = []
         for port, address in zip(ports, self.addresses, strict=True):
             config = directory / f"{port}.yaml"
             config.write_text(
-                f"models: [{{name: {MODEL}, tokenizer: bytes}}]\npods:\n{pods}"
+                f"models: [{{name: {MODEL}, tokenizer: bytes}},"
+                f" {{name: chatty, tokenizer: '{chatty}'}}]\npods:\n{pods}"
                 f"replicas: {json.dumps(self.addresses)}\nreplica: '{address}'\n"
                 f"shardBlocks: {FIRST_BLOCKS}\n"
             )
@@ -152,6 +166,10 @@ def test_every_route_with_a_prompt_names_the_owner(split):
         more = {"pod": "pod-a", "ttl_seconds": 60} if "announce" in route else {}
         replies = [x.ask("POST", route, {**body, **more}) for x in split.askers]
         assert sorted(status for status, _ in replies) == [200, 307], replies
+    words = " ".join(f"w{i}" for i in range(1, 16 * BLOCKS + 1))
+    chat = {"model": "chatty", "messages": [{"role": "user", "content": words}]}
+    moved = [x.ask("POST", "/score_chat_completions", chat) for x in split.askers]
+    assert sorted(status for status, _ in moved) == [200, 307], moved
     owner = [status for status, _ in replies].index(200)
     assert split.askers[owner].score(list(text.encode())) == {"pod-a": BLOCKS}
 
