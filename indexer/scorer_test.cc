@@ -41,6 +41,8 @@ struct Fixture {
   Scorer scorer;
 };
 
+using Keys = std::vector<RequestKey>;
+
 constexpr PodId kA = 0, kB = 1;
 
 // What llm-d's own tests say of its scorer.
@@ -188,6 +190,24 @@ TEST(Scorer, HasNoCapOnHolders) {
   Fixture f;
   for (PodId pod = 0; pod < 3000; ++pod) f.Store(pod, "gpu", {1, 2});
   EXPECT_EQ(f.Score({1, 2}).size(), 3000u);
+}
+
+// Many pods, some of which leave at the same block: wherever their bits lie.
+TEST(Scorer, SeesEachOfManyPodsThatLeaveAtOnce) {
+  constexpr PodId kPods = 900;
+  const auto leaves = [](PodId pod) { return pod % 37 == 5 || pod == 64 || pod == 65; };
+  Fixture f;
+  for (PodId pod = 0; pod < kPods; ++pod) {
+    f.Store(pod, "gpu", leaves(pod) ? Keys{1, 2} : Keys{1, 2, 3});
+  }
+  size_t left = 0;
+  const auto scores = f.Score({1, 2, 3});
+  ASSERT_EQ(scores.size(), kPods);
+  for (const PodScore& score : scores) {
+    EXPECT_EQ(score.blocks, leaves(score.pod) ? 2u : 3u) << score.pod;
+    left += score.blocks == 2 ? 1 : 0;
+  }
+  EXPECT_EQ(left, 27u);
 }
 
 TEST(Scorer, LooksAtTheNamedPodsOnly) {
