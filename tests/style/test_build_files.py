@@ -69,3 +69,14 @@ def test_scripts_named_in_documents_exist():
             if not (tree.ROOT / name.rstrip(".")).exists():
                 problems.append(f"{path}: {name}")
     assert not problems, tree.listing(problems)
+
+
+def test_what_tsan_leaves_out_has_one_thread():
+    """The list in tests/meson.build; folders without threads are the ladder's."""
+    threads = re.compile(r"std::(thread|jthread|async)\b|pthread_create|Workers|Indexer::Create")
+    build = tree.text(pathlib.Path("tests/meson.build"))
+    listed = re.search(r"one_thread = \[(.*?)\]", build, re.S)
+    names = re.findall(r"'([^']+)'", listed[1])
+    tests = [pathlib.Path(f"{x}_test.cc") for x in names]
+    problems = [str(x) for x in tests if threads.search(tree.text(x))]
+    assert names and not problems, tree.listing(problems)
