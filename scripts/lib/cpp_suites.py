@@ -124,7 +124,7 @@ def seeds(run):
     outcome = run_seeds(run, build.BUILD, NIGHTLY_SEEDS if run.nightly else SEEDS)
     if outcome.passed:
         run.report(tail(run.log_path.read_text(errors="replace"), 25))
-    fleets = run_fleets(run, build.BUILD, NIGHTLY_FLEETS if run.nightly else FLEETS)
+    fleets = run_seeds(run, build.BUILD, NIGHTLY_FLEETS if run.nightly else FLEETS)
     if fleets.passed:
         run.report(tail(run.log_path.read_text(errors="replace"), 22))
     return outcome.add(fleets)
