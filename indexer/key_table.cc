@@ -50,21 +50,10 @@ Root RootOf(uint64_t hash) {
   return {first, kRootPatterns[root]};
 }
 
-void SetDistance(KeyBucket* bucket, uint32_t cell, uint32_t distance) {
-  const uint32_t shift = cell % 4 * 2;
-  uint8_t& bits = bucket->distances[cell / 4];
-  bits = static_cast<uint8_t>((bits & ~(3u << shift)) | distance << shift);
-}
-
 uint32_t PagesFor(size_t entries, uint32_t least, uint32_t most) {
   uint32_t pages = least;
   while (pages < most && entries > CellsOf(pages) * 85 / 100) pages = Larger(pages);
   return pages;
-}
-
-void SetCell(KeyBucket* bucket, uint32_t cell, uint32_t tag, uint32_t content) {
-  bucket->tags[cell] = static_cast<uint8_t>(tag);
-  bucket->cells[cell] = content;
 }
 
 }  // namespace

@@ -125,16 +125,12 @@ class KeyTable {
   Aim AimAt(uint64_t hash) {
     Segment& segment = segments_[directory_[hash & directory_mask_]];
     const Spot spot = Place(segment, hash);
-    KeyBucket* const home = &BucketAt(segment, spot.home);
-    indexer::Prefetch(home);
-    indexer::Prefetch(&BucketAt(segment, Onward(segment, spot.home, 1)));  // many go on there
-    return {&segment, home, spot};
+    PrefetchFrom(segment, spot.home);
+    return {&segment, &BucketAt(segment, spot.home), spot};
   }
   void PrefetchBucket(uint64_t hash) const {
     const Segment& segment = SegmentOf(hash);
-    const uint32_t home = Place(segment, hash).home;
-    indexer::Prefetch(&BucketAt(segment, home));
-    indexer::Prefetch(&BucketAt(segment, Onward(segment, home, 1)));
+    PrefetchFrom(segment, Place(segment, hash).home);
   }
   // The first record that may have the key; the owner compares. kNone: no record has it.
   uint32_t FirstCandidate(uint64_t hash) const {
@@ -200,6 +196,11 @@ class KeyTable {
   KeyBucket& BucketAt(const Segment& segment, uint32_t at) {
     return (*pages_)[segment.page[at / KeyPage::kBuckets]].buckets[at % KeyPage::kBuckets];
   }
+  // Many go on from their home to the next bucket.
+  void PrefetchFrom(const Segment& segment, uint32_t home) const {
+    indexer::Prefetch(&BucketAt(segment, home));
+    indexer::Prefetch(&BucketAt(segment, Onward(segment, home, 1)));
+  }
   static uint32_t DistanceOf(const KeyBucket& bucket, uint32_t cell) {
     return bucket.distances[cell / 4] >> (cell % 4 * 2) & 3u;
   }
@@ -235,13 +236,19 @@ class KeyTable {
     return free;
 #endif
   }
-  static void PutInto(KeyBucket* bucket, uint32_t cell, uint32_t tag, uint32_t distance,
-                      uint32_t record) {
+  static void SetCell(KeyBucket* bucket, uint32_t cell, uint32_t tag, uint32_t content) {
     bucket->tags[cell] = static_cast<uint8_t>(tag);
-    bucket->cells[cell] = tag >> 8 << kRecordBits | (record + 1);
+    bucket->cells[cell] = content;
+  }
+  static void SetDistance(KeyBucket* bucket, uint32_t cell, uint32_t distance) {
     const uint32_t shift = cell % 4 * 2;
     uint8_t& bits = bucket->distances[cell / 4];
     bits = static_cast<uint8_t>((bits & ~(3u << shift)) | distance << shift);
+  }
+  static void PutInto(KeyBucket* bucket, uint32_t cell, uint32_t tag, uint32_t distance,
+                      uint32_t record) {
+    SetCell(bucket, cell, tag, tag >> 8 << kRecordBits | (record + 1));
+    SetDistance(bucket, cell, distance);
   }
 
   template <typename Is>
