@@ -41,11 +41,40 @@ class RemoteScorer::Question {
     if (start < keys) Begin(start, {});
   }
 
+  void Apply(const RemoteRulesByPod& rules, Scorer* scorer) {
+    const std::vector<std::string_view> holding = names_;
+    for (const std::string_view node : holding) {
+      const auto found = rules.find(node);
+      if (found == rules.end() || found->second.serves.empty()) continue;
+      scorer->SetServed(Pod(node), Served(found->second));
+    }
+    for (PodId pod = 0; pod < names_.size(); ++pod) {
+      const auto found = rules.find(names_[pod]);
+      if (found != rules.end()) scorer->SetGroups(pod, found->second.groups);
+    }
+  }
+
  private:
   HolderId Number(const RemoteHolder& holder) {
     const HolderInfo info{Pod(holder.pod), tiers_->Intern(holder.tier), holder.group,
                           holder.speculative};
     return index_->AddHolder(info);
+  }
+
+  // Those of the pods of a node's list, and of their members in its name space, that have a part in
+  // the answer; a pod that holds nothing itself comes in by the list.
+  std::vector<PodId> Served(const RemoteRules& rules) {
+    std::vector<PodId> served;
+    served.reserve(rules.serves.size());
+    for (const std::string& pod : rules.serves) served.push_back(Pod(pod));
+    for (PodId pod = 0; pod < names_.size(); ++pod) {
+      if (NameSpaceOfMember(names_[pod]) != rules.serve_space) continue;
+      const auto& listed = rules.serves;
+      if (std::find(listed.begin(), listed.end(), PodOfMember(names_[pod])) != listed.end()) {
+        served.push_back(pod);
+      }
+    }
+    return served;
   }
 
   // From the run before by what comes and what goes: mostly that is little.
@@ -86,40 +115,6 @@ class RemoteScorer::Question {
   std::vector<SetRun> runs_;
 };
 
-namespace {
-
-// Those of the pods of a node's list, and of their members in its name space, that have a part in
-// the answer; a pod that holds nothing itself comes in by the list.
-template <typename Pods>
-std::vector<PodId> Served(const RemoteRules& rules, Pods* pods) {
-  std::vector<PodId> served;
-  served.reserve(rules.serves.size());
-  for (const std::string& pod : rules.serves) served.push_back(pods->Pod(pod));
-  const std::vector<std::string_view> names = pods->names();
-  for (const std::string_view name : names) {
-    if (NameSpaceOfMember(name) != rules.serve_space) continue;
-    const auto listed = std::find(rules.serves.begin(), rules.serves.end(), PodOfMember(name));
-    if (listed != rules.serves.end()) served.push_back(pods->Pod(name));
-  }
-  return served;
-}
-
-template <typename Pods>
-void Apply(const RemoteRulesByPod& rules, Pods* pods, Scorer* scorer) {
-  const std::vector<std::string_view> holding = pods->names();
-  for (const std::string_view node : holding) {
-    const auto found = rules.find(node);
-    if (found == rules.end() || found->second.serves.empty()) continue;
-    scorer->SetServed(pods->Pod(node), Served(found->second, pods));
-  }
-  for (PodId pod = 0; pod < pods->names().size(); ++pod) {
-    const auto found = rules.find(pods->names()[pod]);
-    if (found != rules.end()) scorer->SetGroups(pod, found->second.groups);
-  }
-}
-
-}  // namespace
-
 RemoteScorer::RemoteScorer(const TierTable& tiers, uint64_t seed)
     : tiers_(tiers), index_(std::move(*MemoryIndex::Create({.seed = seed}))) {}
 
@@ -129,7 +124,7 @@ std::vector<RemoteScore> RemoteScorer::Score(const std::vector<HolderRun>& runs,
   Question question(index_.get(), &tiers_);
   question.Read(runs, request.keys.size());
   Scorer scorer(index_.get(), &tiers_);
-  if (!rules.empty()) Apply(rules, &question, &scorer);
+  question.Apply(rules, &scorer);
 
   std::vector<PodId> only;
   only.reserve(request.pods.size());
