@@ -42,7 +42,7 @@ HolderId SharedIndex::AddHolder(const HolderInfo& info) {
   const std::string& pod = names_[holder].pod;
   if (begun_.insert(pod).second) {
     remote_->Clear(pod);
-    if (!described_.contains(pod)) Describe(pod, {});
+    EndOldRules(pod);
   }
   return holder;
 }
@@ -119,10 +119,14 @@ void SharedIndex::Describe(const std::string& pod, const RemoteRules& rules) {
   remote_->Describe(pod, rules);
 }
 
+void SharedIndex::EndOldRules(const std::string& pod) {
+  if (!described_.contains(pod)) Describe(pod, {});
+}
+
 void SharedIndex::Forget(const std::string& pod) {
   if (remote_ == nullptr || begun_.contains(pod)) return;
   remote_->RemovePod(pod);
-  if (!described_.contains(pod)) Describe(pod, {});
+  EndOldRules(pod);
 }
 
 bool SharedIndex::IsBehind(std::string_view pod) const {

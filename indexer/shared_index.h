@@ -67,6 +67,8 @@ class SharedIndex final : public Index {
   bool IsHeld(RequestKey key, HolderId holder) const;
   // Tells of those of touched_ that the holder does not have any more.
   void TellGone(HolderId holder);
+  // Unless this life of the server said how the pod counts.
+  void EndOldRules(const std::string& pod);
   void OnLost(const std::string& pod);
   void Arm(Duration after);
   void TellAgain();
@@ -79,7 +81,7 @@ class SharedIndex final : public Index {
   const NameHolder name_;
   std::vector<RemoteHolder> names_;  // by holder; an ended one has no pod
   Pods begun_;                       // have holders
-  Pods described_;                   // an earlier life of this server said other things of others
+  Pods described_;                   // how they count was said
   Pods lost_;                        // to be told again
   Pods telling_;                     // in this pass over memory
   // Told, and not written yet; its questions may outlive this object.
