@@ -38,7 +38,7 @@ void RedisRules::Write() {
   batch.Eval(RulesScript(), names_->rules, 2, 3 + 2 * pods->size());
   batch.Word(names_->rules);
   batch.Word(names_->rules_version);
-  batch.Word(static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(ttl_).count()));
+  batch.Word(std::to_string(ttl_ / milliseconds(1)));
   for (const std::string& pod : *pods) {
     batch.Word(pod);
     batch.Word(said_.at(pod));
@@ -71,7 +71,7 @@ void RedisRules::Check() {
   batch.Word("HMGET");
   batch.Word(names_->rules);
   for (const std::string& pod : *pods) batch.Word(pod);
-  const auto ttl = std::to_string(std::chrono::duration_cast<milliseconds>(ttl_).count());
+  const auto ttl = std::to_string(ttl_ / milliseconds(1));
   for (const std::string* const name : {&names_->rules, &names_->rules_version}) {
     if (ttl_ > Duration(0)) batch.Add(*name, {"PEXPIRE", *name, ttl});
   }
