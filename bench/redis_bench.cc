@@ -51,7 +51,7 @@ class Bench {
     auto index = indexer::CreateRedisIndex(loop_.get(), options, &message);
     HR_CHECK(index.has_value());
     index_ = std::move(*index);
-    HR_CHECK(net::RunUntil(loop_.get(), [this] { return index_->available(); }));
+    HR_CHECK(RunUntil(loop_.get(), [this] { return index_->available(); }));
     for (uint64_t i = 0; i < kEvents * kEventKeys; ++i) {
       keys_.push_back(MixBits(i + 1));
       engine_.push_back(MixBits(i + (1ull << 40)));
@@ -69,7 +69,7 @@ class Bench {
           HR_CHECK(status.has_value());
           written = true;
         });
-        HR_CHECK(net::RunUntil(loop_.get(), [&] { return written; }));
+        HR_CHECK(RunUntil(loop_.get(), [&] { return written; }));
       }
     });
   }
@@ -88,7 +88,7 @@ class Bench {
                         HR_CHECK(scores->size() == kPods && (*scores)[0].blocks == kScoreKeys);
                         pods = scores->size();
                       });
-        HR_CHECK(net::RunUntil(loop_.get(), [&] { return pods != 0; }));
+        HR_CHECK(RunUntil(loop_.get(), [&] { return pods != 0; }));
       }
     });
   }

@@ -23,7 +23,7 @@ class IndexRig {
       : IndexRig(IndexOptions(url, schema)) {}
 
   bool Up();
-  bool Until(const std::function<bool()>& done) { return net::RunUntil(loop_.get(), done); }
+  bool Until(const std::function<bool()>& done) { return RunUntil(loop_.get(), done); }
   RemoteIndex* operator->() { return index_.get(); }
 
   // When everything said about the pod is written: false when it is lost.

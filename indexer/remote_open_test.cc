@@ -21,7 +21,7 @@ class RemoteOpenTest : public testing::Test {
     config_.section = "redisConfig";
     config_.address = redis_->url();
   }
-  bool Until(const std::function<bool()>& done) { return net::RunUntil(loop_.get(), done); }
+  bool Until(const std::function<bool()>& done) { return RunUntil(loop_.get(), done); }
   std::shared_ptr<RemoteIndex> Open(const std::vector<TierWeight>& weights = {}) {
     std::string message;
     auto opened = OpenRemoteIndex(loop_.get(), config_, weights, &message);

@@ -56,7 +56,7 @@ class SharedIndexTest : public testing::Test {
     loop_ = std::move(*Loop::Create());
     redis_ = std::make_unique<net::TestRedis>();
   }
-  bool Until(const std::function<bool()>& done) { return net::RunUntil(loop_.get(), done); }
+  bool Until(const std::function<bool()>& done) { return RunUntil(loop_.get(), done); }
   Result<std::vector<NamedScore>> Ask(Member* member, uint32_t tokens,
                                       const std::vector<std::string>& only = {}) {
     std::optional<Result<std::vector<NamedScore>>> answer;

@@ -83,8 +83,6 @@ class TestCluster {
   std::vector<size_t> owners_;
 };
 
-using headrace::RunUntil;
-
 RedisOptions OptionsFor(const std::string& url);
 
 }  // namespace headrace::net
