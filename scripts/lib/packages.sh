@@ -21,4 +21,4 @@ PACKAGES_FUZZ="clang-19 libfuzzer-19-dev libclang-rt-19-dev"
 
 # Tools from PyPI in .venv-tools: formatting and findings change with the version, so it is pinned.
 TOOLS="clang-format==23.1.3 clang-tidy==23.1.4 lizard==1.24.3 pytest==9.2.0
-  pyzmq==27.3.0 msgpack==1.2.4 msgspec==0.22.0 grpcio==1.85.1 pyyaml==6.0.3"
+  ruff==0.17.6 pyzmq==27.3.0 msgpack==1.2.4 msgspec==0.22.0 grpcio==1.85.1 pyyaml==6.0.3"

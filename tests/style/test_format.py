@@ -7,6 +7,9 @@ import subprocess
 import tree
 
 CLANG_FORMAT = tree.ROOT / ".venv-tools" / "bin" / "clang-format"
+RUFF = tree.ROOT / ".venv-tools" / "bin" / "ruff"
+# Names that do not exist or that nobody uses (F), form (E, W), errors (PLE).
+RUFF_RULES = "F,E,W,PLE"
 
 
 def test_cpp_is_formatted():
@@ -15,6 +18,14 @@ def test_cpp_is_formatted():
     places = re.findall(r"^(\S+?):(\d+):\d+: (?:warning|error)", result.stderr, re.MULTILINE)
     problems = [f"{path}:{line}" for path, line in places]
     assert not problems, tree.listing(problems) + "\nclang-format -i mends it (.venv-tools/bin)"
+
+
+def test_names_in_python_exist_and_are_used():
+    result = subprocess.run([RUFF, "check", "--isolated", "--no-cache", "--line-length=100",
+                             f"--select={RUFF_RULES}", "--output-format=concise",
+                             *[str(x) for x in tree.python()]],
+                            cwd=tree.ROOT, check=False, text=True, stdout=subprocess.PIPE)
+    assert result.returncode == 0, result.stdout
 
 
 def test_text_ends_in_one_newline_and_has_no_blanks_at_line_ends():

@@ -24,7 +24,7 @@ os.environ.setdefault("HEADRACE_CLIENT_LIBRARY", str(BUILD / "client" / "libhead
 sys.path.insert(0, str(ROOT / "python"))
 
 import headrace  # noqa: E402
-from headrace import Buffer, Chain, Client, Code, Group, Layout, Query, SharedBuffer  # noqa: E402
+from headrace import Chain, Client, Code, Group, Layout, Query, SharedBuffer  # noqa: E402
 
 SERVER = BUILD / "bin" / "headrace-server"
 MIB = 1 << 20

@@ -171,7 +171,7 @@ def test_a_client_that_shrinks_its_buffer_gets_an_error_and_the_server_lives(
     hashes = chain_of("shrink", 64)
     fd = os.memfd_create("unsealed")
     os.ftruncate(fd, len(engine.memory.view))
-    from harness import Buffer, Chain, Client, Group
+    from headrace import Buffer, Chain, Client, Group
 
     client = Client(server.endpoint, instance="shrinker-2")
     assert client.register(

@@ -41,7 +41,8 @@ TEXTS = {
     "empty": "",
     "letter": "a",
     "specials": "<s>a</s> <unk> [INST] b [/INST] <|im_start|>user\nhi<|im_end|>\n<|endoftext|>"
-                "<｜begin▁of▁sentence｜> <｜User｜>x<｜Assistant｜> \n\nHuman: <pad> <|im_end|><|im_end",
+                "<｜begin▁of▁sentence｜> <｜User｜>x<｜Assistant｜> \n\n"
+                "Human: <pad> <|im_end|><|im_end",
 }
 
 # Not UTF-8; Python sees bytes.decode(errors="replace") of it.

@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 import harness
-import pytest
 
 HERE = Path(__file__).resolve().parent
 
