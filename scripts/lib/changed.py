@@ -1,11 +1,10 @@
-"""Which C++ files clang-tidy looks at: those that changed, or all where that cannot be known."""
+"""Which C++ files clang-tidy looks at: those that changed last."""
 
 import json
 import pathlib
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CONFIG = {".clang-tidy"}
 
 
 class Files(list):
@@ -15,33 +14,30 @@ class Files(list):
         super().__init__(sorted(paths))
         self.reason = reason
 
-    def first(self, count):
-        """At most `count` of them, which the reason then says."""
-        if len(self) <= count:
-            return self
-        return Files(self[:count], f"the first {count} of {len(self)}; {self.reason}")
-
 
 def git(*words):
     result = subprocess.run(["git", *words], cwd=ROOT, check=False, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return result.stdout.strip() if result.returncode == 0 else None
+    return result.stdout.splitlines() if result.returncode == 0 else []
 
 
-def base_commit():
-    """Where this branch left the main one; on the main one, the commit before the last."""
+def left_main_at():
+    """The commit where this branch left the main one; None on the main one."""
     head = git("rev-parse", "HEAD")
     for main in ("origin/HEAD", "origin/main", "main"):
         base = git("merge-base", "HEAD", main)
         if base and base != head:
-            return base
-    return git("rev-parse", "--verify", "--quiet", "HEAD~1")
+            return base[0]
+    return None
 
 
-def paths_since(base):
-    """Committed since `base`, changed in the working tree, or new and not ignored."""
-    lists = [git("diff", "--name-only", base), git("ls-files", "--others", "--exclude-standard")]
-    return {pathlib.Path(y) for x in lists if x for y in x.splitlines()}
+def newest_first(base):
+    """What differs in the working tree or is new and not ignored, then what commits touched: those
+    since `base`, or all of them when it is None."""
+    yield from map(pathlib.Path, git("diff", "--name-only", "HEAD"))
+    yield from map(pathlib.Path, git("ls-files", "--others", "--exclude-standard"))
+    commits = f"{base}..HEAD" if base else "HEAD"
+    yield from map(pathlib.Path, git("log", "--name-only", "--format=", commits))
 
 
 def compiled(build_directory):
@@ -53,21 +49,17 @@ def compiled(build_directory):
             x.is_relative_to(build_directory.resolve())}
 
 
-def sources(known, everything=False):
-    """Of `known`, those to look at. A header is looked at through the source of its name, or
-    through the first source that stands in its folder."""
-    if everything:
-        return Files(known, "all")
-    base = base_commit()
-    if base is None:
-        return Files(known, "all: there is nothing to compare with")
-    paths = paths_since(base)
-    if {str(x) for x in paths} & CONFIG:
-        return Files(known, "all: .clang-tidy changed")
-    wanted = {x for x in paths if x in known}
-    for header in (x for x in paths if x.suffix == ".h"):
-        wanted |= sources_of(header, known)
-    return Files(wanted, f"changed since {base[:12]}")
+def sources(known, most):
+    """Of `known`, the `most` that changed last; on a branch, none that did not change on it. A
+    header is looked at through the source of its name, or through the first one of its folder."""
+    base = left_main_at()
+    wanted = set()
+    for path in newest_first(base):
+        wanted |= {path} & known if path.suffix != ".h" else sources_of(path, known)
+        if len(wanted) == most:
+            break
+    since = f"since {base[:12]}" if base else "last"
+    return Files(wanted, f"changed {since}, {most} at most")
 
 
 def sources_of(header, known):
