@@ -79,14 +79,14 @@ def judge(run, outcome, allowed):
         outcome.failures += [f"{x}: skipped, which tests/skips.txt does not allow: {why}"
                              for x, why in bad]
     if run.outgrew():
-        outcome.failures.append(f"{name}: took {run.seconds() / 60:.1f} minutes, more than the "
-                                f"{run.budget / 60:g} of its line in tests/suites.txt")
+        outcome.failures.append(f"{name}: took {run.seconds() / 60:.1f} minutes; its line in "
+                                f"tests/suites.txt and what was spare are {run.budget / 60:.1f}")
     return outcome
 
 
-def run_one(suite, function, arguments, nightly, allowed):
-    say(f"== {suite.name}: {suite.about} (at most {suite.minutes:g} min)")
-    run = running.SuiteRun(suite, say, nightly)
+def run_one(run, function, arguments, allowed):
+    suite = run.suite
+    say(f"== {suite.name}: {suite.about} (at most {run.budget / 60:.1f} min)")
     try:
         outcome = judge(run, guarded(function, run, *arguments), allowed)
     finally:
@@ -99,7 +99,7 @@ def run_one(suite, function, arguments, nightly, allowed):
         say(f"   the end of {run.log_path.relative_to(ROOT)}:")
         say(cpp_suites.tail(run.log_path.read_text(errors="replace"), 40))
     say(f"   {counts(outcome)}, {run.seconds():.0f} s")
-    return outcome, run.seconds()
+    return outcome
 
 
 def counts(outcome):
@@ -110,14 +110,16 @@ def counts(outcome):
 def run_all(suites, table, nightly):
     """Stops after a preparation that failed: what follows would only repeat it."""
     allowed = tables.read_skips()
-    total, times = counting.Outcome(), []
+    total, times, spare = counting.Outcome(), [], 0
     steps = [(table["install"], prepare_install, (suites,)), (table["build"], prepare_build,
                                                               (suites,))]
     steps += [(x, FUNCTIONS[x.name], ()) for x in suites]
     for suite, function, arguments in steps:
-        outcome, seconds = run_one(suite, function, arguments, nightly, allowed)
+        run = running.SuiteRun(suite, say, nightly, spare)
+        outcome = run_one(run, function, arguments, allowed)
         total.add(outcome)
-        times.append((suite, outcome, seconds))
+        times.append((suite, outcome, run.seconds()))
+        spare = run.spare()
         if suite.name in PREPARING and outcome.failures:
             break
     return total, times

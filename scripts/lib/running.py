@@ -11,7 +11,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOGS = ROOT / "build" / "test-logs"
 PROGRESS_SECONDS = 30
-KILL_FACTOR = 2  # a suite that takes this many times its minutes hangs, and is killed
+KILL_FACTOR = 2  # a suite that takes this many times its minutes, and has none spare, hangs
 END_SECONDS = 10  # between SIGTERM and SIGKILL
 
 
@@ -26,15 +26,18 @@ class OutOfTime(Exception):
 class SuiteRun:
     """One run of one suite. Owns its log file and every process that it started.
 
+    It may take the minutes of its line and the `spare` seconds that the suites before it left.
     `log` and `start` may be used by several threads; the rest by one.
     """
 
-    def __init__(self, suite, say, nightly=False):
+    def __init__(self, suite, say, nightly=False, spare=0):
         self.suite = suite
         self.nightly = nightly
         self.started = time.monotonic()
         factor = 20 if nightly else 1
-        self.budget = suite.minutes * 60 * factor
+        line = suite.minutes * 60 * factor
+        self.budget = line + spare
+        self.killed_at = max(self.budget, line * KILL_FACTOR)
         self.directory = LOGS / suite.name
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log_path = LOGS / f"{suite.name}.log"
@@ -52,6 +55,10 @@ class SuiteRun:
 
     def outgrew(self):
         return self.seconds() > self.budget
+
+    def spare(self):
+        """Seconds that the suites after this one may take beyond their own minutes."""
+        return max(0, self.budget - self.seconds())
 
     def log(self, text):
         self._log.write(text.encode() + b"\n")
@@ -102,7 +109,7 @@ class SuiteRun:
     def _watching(self):
         told = time.monotonic()
         while not self._done.wait(0.5):
-            if self.seconds() > self.budget * KILL_FACTOR:
+            if self.seconds() > self.killed_at:
                 self._out_of_time = True
                 self.stop_all()
                 return
