@@ -62,7 +62,7 @@ class FakeIndex {
     server_->Handle("GET", "/v1/index/stats", [](const net::HttpRequest& request) {
       return net::HttpReply{401, "application/json",
                             "{\"error\":{\"field\":\"authorization\",\"message\":\"" +
-                                request.headers.at("authorization") + "\"}}"};
+                                std::string(request.headers.Find("authorization")) + "\"}}"};
     });
     server_->Start();
   }

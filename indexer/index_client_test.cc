@@ -22,8 +22,7 @@ class Replica {
     address = "127.0.0.1:" + std::to_string(server_->port());
     server_->Handle("POST", "/v1/score", [this](const net::HttpRequest& request) {
       ++asked;
-      const auto token = request.headers.find("authorization");
-      bearer = token == request.headers.end() ? "" : token->second;
+      bearer = request.headers.Find("authorization");
       if (!other.empty()) {
         return net::HttpReply{307, "application/json",
                               fmt::format(R"({{"replica":{{"addresses":["{}"]}}}})", other)};

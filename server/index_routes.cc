@@ -57,8 +57,7 @@ class Guard {
   static std::optional<Grant> GrantOf(const indexer::AccessTokens* tokens,
                                       const net::HttpRequest& request) {
     if (tokens == nullptr) return Grant{.everything = true, .salt = ""};
-    const auto header = request.headers.find("authorization");
-    return tokens->Check(header == request.headers.end() ? "" : header->second);
+    return tokens->Check(request.headers.Find("authorization"));
   }
 
   net::HttpServer* const http_;

@@ -44,7 +44,7 @@ struct Fixture {
     AddIndexRoutes(&http, indexer.get(), std::move(parsed));
   }
   int Status(const std::string& route, net::HttpRequest request, const std::string& token) {
-    if (!token.empty()) request.headers["authorization"] = "Bearer " + token;
+    if (!token.empty()) request.headers.Add("authorization", "Bearer " + token);
     return http.Ask(route, std::move(request)).status;
   }
 
