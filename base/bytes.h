@@ -22,7 +22,10 @@ std::string SpellSize(uint64_t bytes);
 // "250us", "5ms", "30s", "2m", "1h", "10ns", and a bare "0". Refuses signs, fractions, blanks,
 // numbers without a unit, and overflow.
 Result<Duration> ParseDuration(std::string_view text);
-// Exact, and ParseDuration reads it back: "90s", "5ms". Not for negative durations.
+// As Go writes them: "1.5s", "1m30s", "-200ms", and a bare "0"; units ns, us, ms, s, m and h. Cut
+// to whole nanoseconds. Refuses blanks, numbers without a unit, and overflow.
+Result<Duration> ParseGoDuration(std::string_view text);
+// Exact, and both of the above read it back: "90s", "5ms". Not for negative durations.
 std::string SpellDuration(Duration duration);
 
 // A whole decimal number: digits only, no overflow.

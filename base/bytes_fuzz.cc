@@ -16,5 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     auto back = headrace::ParseDuration(headrace::SpellDuration(*duration));
     HR_CHECK(back && *back == *duration);
   }
+  if (auto duration = headrace::ParseGoDuration(text); duration && duration->count() >= 0) {
+    auto back = headrace::ParseGoDuration(headrace::SpellDuration(*duration));
+    HR_CHECK(back && *back == *duration);
+  }
   return 0;
 }

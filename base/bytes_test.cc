@@ -110,6 +110,56 @@ TEST(ParseDuration, RefusesWhatIsNotADuration) {
   }
 }
 
+TEST(ParseGoDuration, TakesWhatGoWrites) {
+  const std::pair<const char*, int64_t> kDurations[] = {{"0", 0},
+                                                        {"0s", 0},
+                                                        {"1.5s", 1'500'000'000},
+                                                        {"200ms", 200'000'000},
+                                                        {"1m30s", 90'000'000'000},
+                                                        {"500us", 500'000},
+                                                        {"500\u00b5s", 500'000},
+                                                        {"500\u03bcs", 500'000},
+                                                        {"250ns", 250},
+                                                        {"1h0.25m", 3'615'000'000'000},
+                                                        {".5ms", 500'000},
+                                                        {"1.s", 1'000'000'000},
+                                                        {"0.0000000019s", 1},
+                                                        {"1.999ns", 1},
+                                                        {"-5ms", -5'000'000},
+                                                        {"+5ms", 5'000'000},
+                                                        {"9223372036854775807ns", INT64_MAX}};
+  for (const auto& [text, want] : kDurations) {
+    auto duration = ParseGoDuration(text);
+    ASSERT_TRUE(duration) << text;
+    EXPECT_EQ(duration->count(), want) << text;
+  }
+}
+
+TEST(ParseGoDuration, RefusesWhatIsNotADuration) {
+  for (const char* text : {"",
+                           "5",
+                           "ms",
+                           ".",
+                           ".s",
+                           "-",
+                           "-.s",
+                           "5 ms",
+                           "5ms ",
+                           "1m30",
+                           "5min",
+                           "1MS",
+                           "5d",
+                           "--5ms",
+                           "1e3s",
+                           "1..5s",
+                           "2562048h",
+                           "9223372036854775808ns",
+                           "2562047h48m",
+                           "99999999999999999999s"}) {
+    EXPECT_FALSE(ParseGoDuration(text)) << text;
+  }
+}
+
 TEST(SpellDuration, IsReadBackExactly) {
   EXPECT_EQ(SpellDuration(Duration(0)), "0");
   EXPECT_EQ(SpellDuration(seconds(90)), "90s");
@@ -122,6 +172,7 @@ TEST(SpellDuration, IsReadBackExactly) {
     auto back = ParseDuration(SpellDuration(duration));
     ASSERT_TRUE(back) << duration.count();
     EXPECT_EQ(back->count(), duration.count());
+    EXPECT_EQ(ParseGoDuration(SpellDuration(duration)).value().count(), duration.count());
   }
 }
 
