@@ -1,24 +1,12 @@
 #include "base/option_sources.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
-#include <array>
 #include <boost/program_options.hpp>
-#include <cerrno>
-#include <cstring>
-#include <set>
-
-#include "base/fd.h"
 
 namespace headrace::option_sources {
 namespace {
 
 namespace po = boost::program_options;
-
-constexpr size_t kMaxFileBytes = 1 << 20;
 
 Status Refuse(std::string text, std::string* message) {
   *message = std::move(text);
@@ -53,66 +41,81 @@ size_t Distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
-// The whole file, or an errno; EFBIG past kMaxFileBytes.
-int ReadWhole(const std::string& path, std::string* text) {
-  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return errno;
-  std::array<char, 4096> part;
-  for (;;) {
-    ssize_t got = ::read(fd.get(), part.data(), part.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno;
-    if (got == 0) return 0;
-    text->append(part.data(), static_cast<size_t>(got));
-    if (text->size() > kMaxFileBytes) return EFBIG;
-  }
+// The flag of this name, or null.
+const FlagSpec* SpecOf(std::string_view name, const std::vector<FlagSpec>& specs) {
+  auto same = [&](const FlagSpec& spec) { return spec.name == name; };
+  auto spec = std::find_if(specs.begin(), specs.end(), same);
+  return spec == specs.end() ? nullptr : &*spec;
 }
 
-std::string Place(const std::string& path, const YAML::Mark& mark) {
-  return path + ":" + std::to_string(mark.line + 1);
-}
-
-Status ReadEntry(const std::string& path, const YAML::Node& key, const YAML::Node& value,
-                 std::vector<RawValue>* values, std::string* message) {
-  std::string place = Place(path, key.Mark());
-  if (!key.IsScalar()) return Refuse(place + ": a key is not the name of an option", message);
-  std::string where = place + ": " + key.Scalar();
-  if (value.IsScalar()) {
-    values->push_back({key.Scalar(), value.Scalar(), where});
-    return {};
-  }
-  if (value.IsNull()) return Refuse(where + ": has no value", message);
-  if (!value.IsSequence()) return Refuse(where + ": is not a value or a list of values", message);
-  for (const YAML::Node& element : value) {
-    if (!element.IsScalar()) return Refuse(where + ": is not a list of plain values", message);
-    values->push_back({key.Scalar(), element.Scalar(), where});
-  }
-  return {};
-}
-
-Status ReadRoot(const std::string& path, const YAML::Node& root, std::vector<RawValue>* values,
-                std::string* message) {
-  if (root.IsNull()) return {};  // an empty file sets nothing
-  if (!root.IsMap()) {
-    return Refuse(Place(path, root.Mark()) + ": is not a list of \"option: value\" lines", message);
-  }
-  std::set<std::string> seen;
-  for (const auto& entry : root) {
-    HR_RETURN_IF_ERROR(ReadEntry(path, entry.first, entry.second, values, message));
-    if (!seen.insert(entry.first.Scalar()).second) {
-      return Refuse(Place(path, entry.first.Mark()) + ": " + entry.first.Scalar() +
-                        ": stands twice in this file; keep one",
-                    message);
+// "-v" gets its second dash, and "--name=" is taken apart where nothing is a value: Boost knows
+// neither.
+std::vector<std::string> Spelled(const std::vector<std::string>& arguments,
+                                 const std::vector<FlagSpec>& specs) {
+  std::vector<std::string> spelled;
+  for (const std::string& argument : arguments) {
+    std::string name = argument.substr(0, argument.find('='));
+    bool is_letter = name.size() == 2 && name[0] == '-' && SpecOf(name.substr(1), specs) != nullptr;
+    bool is_empty = argument == name + "=" && name.starts_with("--");
+    const FlagSpec* spec = is_empty ? SpecOf(name.substr(2), specs) : nullptr;
+    OptionForm form = spec == nullptr ? OptionForm::kValue : spec->form;
+    if (form == OptionForm::kText || form == OptionForm::kWords) {
+      spelled.push_back(name);
+      if (form == OptionForm::kText) spelled.emplace_back();
+    } else {
+      spelled.push_back(is_letter ? "-" + argument : argument);
     }
   }
+  return spelled;
+}
+
+void Describe(const FlagSpec& spec, po::options_description* description) {
+  if (spec.form == OptionForm::kWords) {
+    auto* words = po::value<std::vector<std::string>>()->multitoken()->zero_tokens();
+    description->add_options()(spec.name.c_str(), words);
+    return;
+  }
+  auto* value = po::value<std::string>();
+  if (spec.form == OptionForm::kSwitch) value->implicit_value("on");
+  description->add_options()(spec.name.c_str(), value);
+}
+
+Status Stray(const std::string& token, std::string* message) {
+  return Refuse(
+      "\"" + token + "\": not expected; write options as --name value and switches as --name=off",
+      message);
+}
+
+Status TakeFlag(const po::option& option, const std::vector<FlagSpec>& specs,
+                std::vector<RawValue>* values, std::string* message) {
+  const std::vector<std::string>& tokens = option.original_tokens;
+  const std::string token = tokens.empty() ? "" : tokens[0];
+  if (option.position_key != -1) return Stray(token, message);
+  if (option.unregistered) return Refuse(Unknown(token, specs), message);
+  const std::string where = "--" + option.string_key;
+  const FlagSpec* spec = SpecOf(option.string_key, specs);
+  HR_CHECK(spec != nullptr);
+  if (spec->form == OptionForm::kWords) {
+    // "--name=a b" says that there is one.
+    if (option.value.size() > 1 && token != where) return Stray(option.value[1], message);
+    for (const std::string& word : option.value) values->push_back({spec->name, word, where});
+    if (option.value.empty()) values->push_back({spec->name, "", where, true});
+    return {};
+  }
+  std::string value = option.value.empty() ? "on" : option.value.back();
+  // "--socket --canary" forgot a value; one that begins so is written --socket=--canary.
+  if (tokens.size() > 1 && value.starts_with("--")) {
+    return Refuse(where + ": needs a value", message);
+  }
+  values->push_back({spec->name, value, where});
   return {};
 }
 
 }  // namespace
 
 std::string Nearest(std::string_view name, const std::vector<std::string>& candidates) {
-  constexpr size_t longest = 64;
-  if (name.empty() || name.size() > longest) return "";
+  constexpr size_t kLongest = 64;
+  if (name.empty() || name.size() > kLongest) return "";
   std::string plain(name);
   std::replace(plain.begin(), plain.end(), '_', '-');
   std::string best;
@@ -134,52 +137,22 @@ Status ReadFlags(const std::vector<std::string>& arguments, const std::vector<Fl
                  std::vector<RawValue>* values, std::string* message) {
   try {
     po::options_description description;
-    for (const FlagSpec& spec : specs) {
-      auto* value = po::value<std::string>();
-      if (spec.value_optional) value->implicit_value("on");
-      description.add_options()(spec.name.c_str(), value);
-    }
+    for (const FlagSpec& spec : specs) Describe(spec, &description);
     using Style = po::command_line_style::style_t;
     po::parsed_options parsed =
-        po::command_line_parser(arguments)
+        po::command_line_parser(Spelled(arguments, specs))
             .options(description)
             .style(Style::allow_long | Style::long_allow_adjacent | Style::long_allow_next)
             .allow_unregistered()
             .run();
     for (const po::option& option : parsed.options) {
-      const std::string& token = option.original_tokens.empty() ? "" : option.original_tokens[0];
-      if (option.position_key != -1) {
-        return Refuse("\"" + token + "\": not expected; write options as --name value and " +
-                          "switches as --name=off",
-                      message);
-      }
-      if (option.unregistered) return Refuse(Unknown(token, specs), message);
-      std::string value = option.value.empty() ? "on" : option.value.back();
-      // "--socket --canary" forgot a value; one that begins so is written --socket=--canary.
-      if (option.original_tokens.size() > 1 && value.starts_with("--")) {
-        return Refuse("--" + option.string_key + ": needs a value", message);
-      }
-      values->push_back({option.string_key, value, "--" + option.string_key});
+      HR_RETURN_IF_ERROR(TakeFlag(option, specs, values, message));
     }
     return {};
   } catch (const po::invalid_command_line_syntax& error) {
     return Refuse(error.get_option_name() + ": needs a value", message);
   } catch (const std::exception& error) {
     return Refuse(error.what(), message);
-  }
-}
-
-Status ReadYaml(const std::string& path, std::vector<RawValue>* values, std::string* message) {
-  std::string text;
-  if (int os = ReadWhole(path, &text); os != 0) {
-    return Refuse("--config: cannot read " + path + ": " + std::strerror(os), message);
-  }
-  try {
-    return ReadRoot(path, YAML::Load(text), values, message);
-  } catch (const YAML::Exception& error) {
-    return Refuse(Place(path, error.mark) + ": is not YAML: " + error.msg, message);
-  } catch (const std::exception& error) {
-    return Refuse(path + ": is not YAML: " + error.what(), message);
   }
 }
 
