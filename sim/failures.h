@@ -22,9 +22,10 @@ enum class FailureType : uint8_t {
 };
 std::optional<FailureType> ParseFailureType(std::string_view name);  // "rate_limit", ...
 std::string_view FailureTypeName(FailureType type);
+std::string FailureTypeNames();  // joined by ", ", for messages
 
 struct FailureOptions {
-  uint32_t rate = 0;                // percent of requests
+  uint32_t rate = 0;               // percent of requests
   std::vector<FailureType> types;  // empty: all
 };
 
