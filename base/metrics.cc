@@ -54,11 +54,12 @@ class HistogramCell final : public Histogram {
   explicit HistogramCell(std::vector<double> bounds)
       : bounds_(std::move(bounds)), counts_(bounds_.size() + 1) {}
 
-  void Observe(double value) override {
+  void Observe(double value) override { Observe(value, 1); }
+  void Observe(double value, uint64_t times) override {
     if (std::isnan(value)) return;  // belongs to no bucket and would spoil the sum for good
     auto bucket = std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin();
-    counts_[static_cast<size_t>(bucket)].fetch_add(1, std::memory_order_relaxed);
-    AddTo(&sum_, value);
+    counts_[static_cast<size_t>(bucket)].fetch_add(times, std::memory_order_relaxed);
+    AddTo(&sum_, value * static_cast<double>(times));
   }
   void Collect(prometheus::ClientMetric* metric) const {
     uint64_t count = 0;
@@ -96,6 +97,12 @@ bool IsName(const std::string& name) {
   return !name.empty() && IsLetter(name[0]) && std::all_of(name.begin(), name.end(), [](char c) {
     return IsLetter(c) || (c >= '0' && c <= '9');
   });
+}
+
+// Engines put their own name and a colon before a metric's.
+std::string WithoutColons(std::string name) {
+  std::replace(name.begin(), name.end(), ':', '_');
+  return name;
 }
 
 template <typename Cell>
@@ -156,7 +163,7 @@ class PrometheusMetrics final : public Metrics {
   template <typename Cell, typename... Args>
   static Cell* Get(Families<Cell>* families, const std::string& name, const std::string& help,
                    const Labels& labels, Args&&... args) {
-    HR_CHECK(IsName(name));
+    HR_CHECK(IsName(WithoutColons(name)));
     for (const auto& label : labels) HR_CHECK(IsName(label.first));
     Family<Cell>& family = (*families)[name];
     if (family.cells.empty()) family.help = help;

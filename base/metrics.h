@@ -1,5 +1,6 @@
 // Counters, gauges and histograms behind prometheus-cpp core; /metrics is Scrape(). Names are
-// headrace_<thing>_<unit>[_total]. Updating is wait-free; any thread.
+// headrace_<thing>_<unit>[_total], or those of a program that this one stands in for. Updating is
+// wait-free; any thread.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,8 @@ class Histogram {
  public:
   virtual ~Histogram() = default;
   virtual void Observe(double value) = 0;
+  // The same as often as said, at the cost of one.
+  virtual void Observe(double value, uint64_t times) = 0;
 };
 
 using Labels = std::map<std::string, std::string>;

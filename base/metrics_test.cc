@@ -63,6 +63,23 @@ TEST(Metrics, CountsEachObservationInEveryBucketAboveIt) {
   EXPECT_TRUE(Has(text, "headrace_t_seconds_count 4")) << text;
 }
 
+TEST(Metrics, CountsManyEqualObservationsAtOnce) {
+  auto metrics = Metrics::Create();
+  Histogram* histogram = metrics->GetHistogram("headrace_t_seconds", "t", {1, 10});
+  histogram->Observe(2, 1000);
+  histogram->Observe(0.5);
+  std::string text = metrics->Scrape();
+  EXPECT_TRUE(Has(text, "headrace_t_seconds_bucket{le=\"1\"} 1")) << text;
+  EXPECT_TRUE(Has(text, "headrace_t_seconds_bucket{le=\"10\"} 1001")) << text;
+  EXPECT_TRUE(Has(text, "headrace_t_seconds_sum 2000.5")) << text;
+}
+
+TEST(Metrics, TakesNamesWithAColon) {
+  auto metrics = Metrics::Create();
+  metrics->GetGauge("engine:requests", "r")->Set(2);
+  EXPECT_TRUE(Has(metrics->Scrape(), "engine:requests 2"));
+}
+
 TEST(Metrics, CallsBackBeforeEachScrape) {
   auto metrics = Metrics::Create();
   int scrapes = 0;
