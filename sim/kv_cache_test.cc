@@ -408,34 +408,12 @@ class History {
   explicit History(uint64_t seed) : random_(seed), rig_(kBlocks), model_(kBlocks) {}
 
   void Step(Seen* seen) {
-    switch (random_.Below(20)) {
-      case 0:
-        if (!random_.Chance(1, 20)) break;
-        for (const auto& [id, one] : model_.running) seen->cleared_running += !one.lost;
-        rig_.cache.Clear();
-        return model_.Clear();
-      case 1:
-      case 2:
-      case 3:
-      case 4:
-      case 5:
-      case 6:
-      case 7:
-        return Start(seen);
-      case 8:
-      case 9:
-      case 10:
-      case 11:
-      case 12:
-        return End();
-      case 13:
-      case 14:
-      case 15:
-      case 16:
-        return Fill();
-      default:
-        return Append(seen);
-    }
+    const uint64_t roll = random_.Below(1000);
+    if (roll < 3) return Clear(seen);
+    if (roll < 350) return Start(seen);
+    if (roll < 600) return End();
+    if (roll < 800) return Fill();
+    Append(seen);
   }
   void Compare() {
     ASSERT_EQ(rig_.cache.used_blocks(), model_.used());
@@ -456,6 +434,11 @@ class History {
     auto at = model_.running.begin();
     std::advance(at, random_.Below(model_.running.size()));
     return at->first;
+  }
+  void Clear(Seen* seen) {
+    for (const auto& [id, one] : model_.running) seen->cleared_running += !one.lost;
+    rig_.cache.Clear();
+    model_.Clear();
   }
   void Start(Seen* seen) {
     const auto chain = RandomChain(&random_);
