@@ -18,7 +18,7 @@ struct Rich {
     parent = KvHashOf(9, size);
     extras.resize(2);
     extras[1] = {{.atoms = {std::string("img"), int64_t{-2}}},
-                 {.atoms = {std::string("salt")}, .bare = true}};
+                 {.atoms = {std::string("salt"), int64_t{3}}, .bare = true}};
     batch.Add({.kind = KvChange::Kind::kStored,
                .hashes = hashes,
                .parent = &parent,
@@ -51,7 +51,7 @@ void ExpectRich(const wire::EventBatch& batch) {
   EXPECT_EQ(stored.lora_id, 2);
   EXPECT_EQ(stored.lora_name, "adapter");
   EXPECT_EQ(stored.medium, "GPU");
-  EXPECT_EQ(Hex(stored.extra_keys), "92c09292a3696d67fea473616c74");
+  EXPECT_EQ(Hex(stored.extra_keys), "92c09392a3696d67fea473616c7403");
   const wire::Event& removed = batch.events[1];
   EXPECT_EQ(removed.type, wire::EventType::kRemoved);
   EXPECT_EQ(removed.hashes.size(), 1u);

@@ -126,7 +126,9 @@ struct VllmSeries {
   const std::string max_loras;
   const std::unique_ptr<Metrics> metrics = Metrics::Create();
   Gauge *running, *waiting, *kv_cache_usage;
-  Counter *prompt_tokens, *generation_tokens, *prefix_cache_hits, *prefix_cache_queries;
+  using Total = SimMetrics::Total;
+  Counter*& total(Total which) { return totals[static_cast<size_t>(which)]; }
+  std::array<Counter*, SimMetrics::kTotals> totals{};
   std::array<Counter*, kReasons.size()> success{};
   std::array<Histogram*, kMetricHistograms> histograms{};
   std::array<std::vector<double>, kMetricHistograms> bounds;
@@ -140,14 +142,14 @@ VllmSeries::VllmSeries(const SimMetrics::Options& options)
   waiting = metrics->GetGauge("vllm:num_requests_waiting", "Requests that wait", of_model);
   kv_cache_usage = metrics->GetGauge("vllm:kv_cache_usage_perc",
                                      "Share of the KV cache that requests use, 0 to 1", of_model);
-  prompt_tokens =
+  total(Total::kPromptTokens) =
       metrics->GetCounter("vllm:prompt_tokens_total", "Tokens of prompts, prefilled", of_model);
-  generation_tokens =
+  total(Total::kGenerationTokens) =
       metrics->GetCounter("vllm:generation_tokens_total", "Tokens that were generated", of_model);
-  prefix_cache_hits = metrics->GetCounter("vllm:prefix_cache_hits_total",
-                                          "Tokens of prompts that the cache had", of_model);
-  prefix_cache_queries = metrics->GetCounter("vllm:prefix_cache_queries_total",
-                                             "Tokens of prompts that it was asked for", of_model);
+  total(Total::kCacheHits) = metrics->GetCounter("vllm:prefix_cache_hits_total",
+                                                 "Tokens of prompts that the cache had", of_model);
+  total(Total::kCacheQueries) = metrics->GetCounter(
+      "vllm:prefix_cache_queries_total", "Tokens of prompts that it was asked for", of_model);
   metrics
       ->GetGauge("vllm:cache_config_info", "What the KV cache is made of",
                  {{"block_size", std::to_string(options.block_tokens)},
@@ -175,10 +177,10 @@ void VllmSeries::Take(const MetricValues& values) {
   for (const auto& [reason, count] : values.request_success) {
     Success(reason)->Add(static_cast<double>(count));
   }
-  prompt_tokens->Add(static_cast<double>(values.prompt_tokens));
-  generation_tokens->Add(static_cast<double>(values.generation_tokens));
-  prefix_cache_hits->Add(static_cast<double>(values.prefix_cache_hits));
-  prefix_cache_queries->Add(static_cast<double>(values.prefix_cache_queries));
+  total(Total::kPromptTokens)->Add(static_cast<double>(values.prompt_tokens));
+  total(Total::kGenerationTokens)->Add(static_cast<double>(values.generation_tokens));
+  total(Total::kCacheHits)->Add(static_cast<double>(values.prefix_cache_hits));
+  total(Total::kCacheQueries)->Add(static_cast<double>(values.prefix_cache_queries));
   for (size_t at = 0; at < kMetricHistograms; ++at) {
     const auto& upper = bounds[at];
     const size_t count = std::min(values.buckets[at].size(), upper.size() + 1);
@@ -217,10 +219,10 @@ SimMetrics::SimMetrics(const Options& options)
 
 SimMetrics::~SimMetrics() = default;
 
-void SimMetrics::Count(Counted counter, uint64_t amount) {
+void SimMetrics::Count(Total total, uint64_t amount) {
   const auto value = static_cast<double>(amount);
-  (real_.get()->*counter)->Add(value);
-  if (fake_ != nullptr) (fake_.get()->*counter)->Add(value);
+  real_->total(total)->Add(value);
+  if (fake_ != nullptr) fake_->total(total)->Add(value);
 }
 
 void SimMetrics::Running(int64_t change) {
@@ -240,18 +242,18 @@ void SimMetrics::CacheUsed(double share) {
 }
 
 void SimMetrics::CacheAsked(uint64_t tokens, uint64_t hit_tokens) {
-  Count(&VllmSeries::prefix_cache_queries, tokens);
-  Count(&VllmSeries::prefix_cache_hits, hit_tokens);
+  Count(Total::kCacheQueries, tokens);
+  Count(Total::kCacheHits, hit_tokens);
 }
 
 void SimMetrics::Prefilled(uint64_t prompt_tokens) {
-  Count(&VllmSeries::prompt_tokens, prompt_tokens);
+  Count(Total::kPromptTokens, prompt_tokens);
 }
 
 void SimMetrics::FirstToken(Duration planned, Duration measured) {
   planned_first_->Observe(Seconds(planned));
   real_->histogram(Kind::kTimeToFirstToken)->Observe(Seconds(measured));
-  Count(&VllmSeries::generation_tokens, 1);
+  Count(Total::kGenerationTokens, 1);
 }
 
 void SimMetrics::NextToken(Duration planned, Duration measured) {
@@ -259,7 +261,7 @@ void SimMetrics::NextToken(Duration planned, Duration measured) {
   const double seconds = Seconds(measured);
   real_->histogram(Kind::kTimePerOutputToken)->Observe(seconds);
   real_->histogram(Kind::kInterTokenLatency)->Observe(seconds);
-  Count(&VllmSeries::generation_tokens, 1);
+  Count(Total::kGenerationTokens, 1);
 }
 
 void SimMetrics::Finished(const FinishedRequest& request) {

@@ -76,8 +76,10 @@ class SimMetrics {
   Metrics* own() { return own_.get(); }
 
  private:
-  using Counted = Counter* VllmSeries::*;
-  void Count(Counted counter, uint64_t amount);
+  friend struct VllmSeries;
+  enum class Total : uint8_t { kPromptTokens, kGenerationTokens, kCacheHits, kCacheQueries };
+  static constexpr size_t kTotals = 4;
+  void Count(Total total, uint64_t amount);
 
   const Options options_;
   const std::unique_ptr<Metrics> own_;
