@@ -82,6 +82,7 @@ TEST(KvBatch, SaysTheSameInEveryForm) {
       EXPECT_EQ(reader.batch.rank, 3);
       ExpectRich(reader.batch);
       EXPECT_EQ(reader.batch.events[0].hash_bytes, numbers ? 0 : 32);
+      EXPECT_EQ(reader.batch.events[0].full_parent.size(), numbers ? 0u : 32u);
     }
   }
 }
