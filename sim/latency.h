@@ -11,7 +11,7 @@
 namespace headrace::sim {
 
 enum class LatencyCalculator : uint8_t {
-  kAuto,      // constant when a constant is set, else by the token
+  kAuto,  // constant when a constant is set, else by the token
   kConstant,
   kPerToken,
 };
