@@ -7,7 +7,7 @@ PACKAGES_BUILD="g++ meson ninja-build pkg-config git ca-certificates curl
   libboost1.81-dev libboost-program-options1.81-dev
   libfmt-dev libspdlog-dev nlohmann-json3-dev libyaml-cpp-dev libxxhash-dev libexpected-dev libssl-dev
   prometheus-cpp-dev libbenchmark-dev libgrpc++-dev libprotobuf-dev protobuf-compiler
-  protobuf-compiler-grpc"
+  protobuf-compiler-grpc libsqlite3-dev"
 
 # The compiler of text/rust, where no cargo of 1.85 or later is on PATH. Debian 12's rustc is 1.63;
 # this is the one that Debian itself keeps new enough for its browsers.
