@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/random.h"
 #include "sim/api_error.h"
+#include "sim/field_reader.h"
 #include "sim/request.h"
 
 namespace headrace::sim {
@@ -24,7 +25,7 @@ struct ToolOptions {
 
 struct Tool {
   std::string name;
-  std::string parameters;  // a JSON schema of an object
+  std::string parameters;  // a JSON schema of an object; "": takes none
 };
 
 enum class ToolChoice : uint8_t { kNone, kAuto, kRequired, kNamed };
@@ -32,13 +33,19 @@ enum class ToolChoice : uint8_t { kNone, kAuto, kRequired, kNamed };
 struct ToolRequest {
   std::vector<Tool> tools;
   ToolChoice choice = ToolChoice::kAuto;
-  std::string named;  // of kNamed
+  std::string named;     // of kNamed
+  bool parallel = true;  // more than one call may answer
 };
 
-// `tools` and `tool_choice` of a body; 400 names what is wrong with which tool.
-ApiResult<ToolRequest> ParseTools(const nlohmann::json& body, const ToolOptions& options);
+// `tools`, `tool_choice` and `parallel_tool_calls` of a body. What is wrong with the types of these
+// fields is told to `body`; schemas are not looked at.
+ToolRequest ReadTools(FieldReader* body);
 
-// The calls that answer: none when the choice leaves it open and chance says so.
+// 400 names what is wrong with which tool, or with the choice among them.
+std::optional<ApiError> CheckTools(const ToolRequest& request, const ToolOptions& options);
+
+// The calls that answer: none when the choice leaves it open and chance says so. Schemas that were
+// not checked give some call, too. `first_token` is for whoever makes the tokens.
 std::vector<ToolCall> MakeToolCalls(const ToolRequest& request, const ToolOptions& options,
                                     Random* random);
 
