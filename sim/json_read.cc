@@ -208,14 +208,17 @@ class Parser {
     ++at_;
     uint32_t point = 0;
     if (!FourDigits(&point)) return false;
-    if (point >= 0xd800 && point < 0xe000) {
-      uint32_t low = 0;
-      if (point >= 0xdc00 || !Next('\\') || !Next('u')) return Wrong("half of a surrogate pair");
-      if (!FourDigits(&low)) return false;
-      if (low < 0xdc00 || low >= 0xe000) return Wrong("half of a surrogate pair");
-      point = 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00);
-    }
+    if (point >= 0xd800 && point < 0xe000 && !OtherHalf(&point)) return false;
     AppendUtf8(point, &unescaped_);
+    return true;
+  }
+  // Of a surrogate pair, whose first half is in `point`.
+  bool OtherHalf(uint32_t* point) {
+    uint32_t low = 0;
+    if (*point >= 0xdc00 || !Next('\\') || !Next('u')) return Wrong("half of a surrogate pair");
+    if (!FourDigits(&low)) return false;
+    if (low < 0xdc00 || low >= 0xe000) return Wrong("half of a surrogate pair");
+    *point = 0x10000 + ((*point - 0xd800) << 10) + (low - 0xdc00);
     return true;
   }
   bool FourDigits(uint32_t* value) {
@@ -240,20 +243,18 @@ class Parser {
     const char* const first = at_;
     if (!Digits()) return false;
     if (zero && at_ - first > 1) return Wrong("a number begins with 0");
-    bool whole = true;
-    if (Next('.')) {
-      whole = false;
-      if (!Digits()) return false;
-    }
-    if (at_ != end_ && (*at_ == 'e' || *at_ == 'E')) {
-      whole = false;
-      ++at_;
-      if (!Next('-')) Next('+');
-      if (!Digits()) return false;
-    }
+    const char* const whole = at_;
+    if (Next('.') && !Digits()) return false;
+    if (!Exponent()) return false;
     Close(node);
-    if (whole && std::from_chars(node->begin, at_, node->integer).ec == std::errc()) return true;
+    if (at_ == whole && std::from_chars(node->begin, at_, node->integer).ec == std::errc())
+      return true;
     return Float(node);
+  }
+  bool Exponent() {
+    if (!Next('e') && !Next('E')) return true;
+    if (!Next('-')) Next('+');
+    return Digits();
   }
   bool Float(JsonNode* node) {
     node->kind = JsonKind::kNumber;

@@ -64,6 +64,41 @@ std::optional<ApiError> Wrong(const char* param, std::string message) {
   return ApiError{400, std::move(message), param};
 }
 
+std::optional<ApiError> CheckChoices(const Request& request) {
+  if (request.n == 0) return Wrong("n", "n must be at least 1");
+  if (request.prompts.size() * request.n > kMaxChoices) {
+    return Wrong("n", fmt::format("n times the prompts must be at most {}, got {}", kMaxChoices,
+                                  request.prompts.size() * request.n));
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> CheckMost(const Sampling& sampling) {
+  if (sampling.max_tokens && *sampling.max_tokens < 1) {
+    return Wrong("max_tokens",
+                 fmt::format("max_tokens must be at least 1, got {}", *sampling.max_tokens));
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> CheckRest(const Sampling& sampling) {
+  if (sampling.ignore_eos && !sampling.max_tokens) {
+    return Wrong("ignore_eos", "ignore_eos needs max_tokens: nothing else ends the generation");
+  }
+  if (sampling.max_tokens && sampling.min_tokens > *sampling.max_tokens) {
+    return Wrong("min_tokens",
+                 fmt::format("min_tokens must be less than or equal to max_tokens={}, got {}",
+                             *sampling.max_tokens, sampling.min_tokens));
+  }
+  if (sampling.logprobs && *sampling.logprobs > kMaxLogprobs) {
+    return Wrong(
+        "logprobs",
+        fmt::format("Requested sample logprobs of {}, which is greater than max allowed: {}",
+                    *sampling.logprobs, kMaxLogprobs));
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 void ReadSampling(const RequestDefaults& defaults, FieldReader* body, Request* request) {
@@ -83,36 +118,14 @@ void ReadSampling(const RequestDefaults& defaults, FieldReader* body, Request* r
 }
 
 std::optional<ApiError> CheckSampling(const Request& request) {
-  const Sampling& sampling = request.sampling;
-  if (request.n == 0) return Wrong("n", "n must be at least 1");
-  if (request.prompts.size() * request.n > kMaxChoices) {
-    return Wrong("n", fmt::format("n times the prompts must be at most {}, got {}", kMaxChoices,
-                                  request.prompts.size() * request.n));
-  }
-  if (sampling.max_tokens && *sampling.max_tokens < 1) {
-    return Wrong("max_tokens",
-                 fmt::format("max_tokens must be at least 1, got {}", *sampling.max_tokens));
-  }
+  if (auto wrong = CheckChoices(request)) return wrong;
+  if (auto wrong = CheckMost(request.sampling)) return wrong;
   if (request.stream && request.kv_transfer && request.kv_transfer->do_remote_decode) {
     return Wrong("stream",
                  "a prefill for a remote decode (kv_transfer_params.do_remote_decode) "
                  "cannot be streamed");
   }
-  if (sampling.ignore_eos && !sampling.max_tokens) {
-    return Wrong("ignore_eos", "ignore_eos needs max_tokens: nothing else ends the generation");
-  }
-  if (sampling.max_tokens && sampling.min_tokens > *sampling.max_tokens) {
-    return Wrong("min_tokens",
-                 fmt::format("min_tokens must be less than or equal to max_tokens={}, got {}",
-                             *sampling.max_tokens, sampling.min_tokens));
-  }
-  if (sampling.logprobs && *sampling.logprobs > kMaxLogprobs) {
-    return Wrong(
-        "logprobs",
-        fmt::format("Requested sample logprobs of {}, which is greater than max allowed: {}",
-                    *sampling.logprobs, kMaxLogprobs));
-  }
-  return std::nullopt;
+  return CheckRest(request.sampling);
 }
 
 }  // namespace headrace::sim

@@ -43,7 +43,8 @@ TEST(Sampling, IsReadWithAllItsFields) {
       R"({"model":"m","n":3,"max_tokens":7,"min_tokens":2,"ignore_eos":true,"stop":["a","b"],
           "stream":true,"stream_options":{"include_usage":true},"cache_hit_threshold":0.25,
           "kv_transfer_params":{"do_remote_decode":false,"do_remote_prefill":true,
-          "remote_engine_id":"e","remote_host":"h","remote_port":1234,"remote_block_ids":["x",2]}})");
+          "remote_engine_id":"e",
+          "remote_host":"h","remote_port":1234,"remote_block_ids":["x",2]}})");
   EXPECT_EQ(request.model, "m");
   EXPECT_EQ(request.n, 3u);
   EXPECT_EQ(request.sampling.max_tokens, 7);

@@ -170,7 +170,7 @@ class ValueMaker {
     }
   }
 
-  void Object(const Parts& parts, uint32_t depth) {
+  static std::set<std::string_view> Required(const Parts& parts) {
     std::set<std::string_view> required;
     for (const JsonValue part : parts) {
       const JsonValue names = part.Find("required");
@@ -179,8 +179,18 @@ class ValueMaker {
         if (name.IsText()) required.insert(name.text());
       }
     }
-    const uint32_t chance =
+    return required;
+  }
+
+  // Whether what is not required is there.
+  bool Luck(uint32_t depth) {
+    const uint32_t percent =
         depth == 0 ? options_.not_required_param_percent : options_.not_required_field_percent;
+    return depth <= kMaxOptionalDepth && !Spent() && random_.Chance(percent, 100);
+  }
+
+  void Object(const Parts& parts, uint32_t depth) {
+    const std::set<std::string_view> required = Required(parts);
     std::set<std::string_view> written;
     out_.push_back('{');
     for (const JsonValue part : parts) {
@@ -189,8 +199,7 @@ class ValueMaker {
       for (auto place = properties.begin(); place != properties.end(); ++place) {
         const std::string_view name = (*place).text();
         ++place;
-        const bool wanted = required.contains(name) ||
-                            (depth <= kMaxOptionalDepth && !Spent() && random_.Chance(chance, 100));
+        const bool wanted = required.contains(name) || Luck(depth);
         if (wanted && written.insert(name).second) Field(name, *place, depth);
       }
     }
@@ -222,18 +231,21 @@ class ValueMaker {
     const int64_t length =
         std::min(kMaxItems, Length(parts, "minItems", "maxItems",
                                    {options_.min_array_length, options_.max_array_length}));
-    JsonValue items = Keyword(parts, "items");
-    JsonValue each = Keyword(parts, "prefixItems");
-    if (!HasItems(each) && HasItems(items)) each = items;
-    if (items && items.IsList()) items = {};
-    auto place = HasItems(each) ? each.begin() : JsonValue::Iterator(nullptr);
-    uint32_t left = HasItems(each) ? each.count() : 0;
+    const JsonValue items = Keyword(parts, "items");
+    const bool older = HasItems(items);  // a draft in which "items" may be a list
+    const JsonValue first = older ? items : Keyword(parts, "prefixItems");
+    int64_t written = 0;
+    const auto add = [&](JsonValue schema) {
+      if (written++ > 0) out_.append(", ");
+      Value(schema, depth + 1);
+    };
     out_.push_back('[');
-    for (int64_t i = 0; i < length && !Spent(); ++i) {
-      if (i > 0) out_.append(", ");
-      Value(left > 0 ? *place : items, depth + 1);
-      if (left > 0 && --left > 0) ++place;
+    if (HasItems(first)) {
+      for (const JsonValue schema : first) {
+        if (written < length) add(schema);
+      }
     }
+    while (written < length && !Spent()) add(older ? JsonValue() : items);
     out_.push_back(']');
   }
 

@@ -13,49 +13,56 @@ namespace {
 
 constexpr uint32_t kMaxCalls = 16;  // of one answer
 
-bool ReadTool(JsonValue tool, size_t index, FieldReader* body, std::vector<Tool>* tools) {
-  const std::string name = fmt::format("tools[{}]", index);
-  const auto refuse = [&](std::string_view field, std::string_view what) {
-    const std::string param = fmt::format("{}{}", name, field);
-    return body->Refuse(param, fmt::format("{} {}", param, what));
-  };
-  if (!tool.IsObject()) return refuse("", "must be an object");
-  const JsonValue type = tool.Find("type");
-  if (type && (!type.IsText() || type.text() != "function")) {
-    return refuse(".type", "must be \"function\"");
-  }
-  const JsonValue function = tool.Find("function");
-  if (!function || !function.IsObject()) return refuse(".function", "must be an object");
-  const JsonValue called = function.Find("name");
-  if (!called || !called.IsText() || called.text().empty()) {
-    return refuse(".function.name", "must be a string that is not empty");
+// What is wrong with the function of a tool, behind its field; "": nothing.
+std::string_view WrongFunction(JsonValue function) {
+  if (!function || !function.IsObject()) return " must be an object";
+  const JsonValue name = function.Find("name");
+  if (!name || !name.IsText() || name.text().empty()) {
+    return ".name must be a string that is not empty";
   }
   const JsonValue parameters = function.Find("parameters");
-  if (parameters && !parameters.IsObject()) {
-    return refuse(".function.parameters", "must be an object: a JSON schema");
+  if (parameters && !parameters.IsObject()) return ".parameters must be an object: a JSON schema";
+  return "";
+}
+
+bool ReadTool(JsonValue tool, FieldReader* body, std::vector<Tool>* tools) {
+  const auto refuse = [&](std::string_view what) {
+    const std::string message = fmt::format("tools[{}]{}", tools->size(), what);
+    return body->Refuse(std::string_view(message).substr(0, message.find(' ')), message);
+  };
+  if (!tool.IsObject()) return refuse(" must be an object");
+  const JsonValue type = tool.Find("type");
+  if (type && (!type.IsText() || type.text() != "function")) {
+    return refuse(".type must be \"function\"");
   }
-  Tool read;
-  read.name = called.text();
-  if (parameters) read.parameters = parameters.raw();
-  tools->push_back(std::move(read));
+  const JsonValue function = tool.Find("function");
+  const std::string_view wrong = WrongFunction(function);
+  if (!wrong.empty()) return refuse(fmt::format(".function{}", wrong));
+  Tool& read = tools->emplace_back();
+  read.name = function.Find("name").text();
+  if (const JsonValue parameters = function.Find("parameters")) read.parameters = parameters.raw();
   return true;
 }
 
-// The words, or the one function that is to be called.
+void ReadNamed(JsonValue choice, FieldReader* body, ToolRequest* request) {
+  const JsonValue function = choice.Find("function");
+  const JsonValue name = function && function.IsObject() ? function.Find("name") : JsonValue();
+  if (!name || !name.IsText()) {
+    body->Refuse("tool_choice",
+                 "tool_choice must be like {\"type\": \"function\", \"function\": "
+                 "{\"name\": \"my_function\"}}");
+    return;
+  }
+  request->choice = ToolChoice::kNamed;
+  request->named = name.text();
+}
+
+// A word, or the one function that is to be called.
 void ReadChoice(FieldReader* body, ToolRequest* request) {
   const JsonValue choice = body->Find("tool_choice");
   if (!choice) return;
   if (choice.IsObject()) {
-    const JsonValue function = choice.Find("function");
-    const JsonValue name = function && function.IsObject() ? function.Find("name") : JsonValue();
-    if (!name || !name.IsText()) {
-      body->Refuse("tool_choice",
-                   "tool_choice must be like {\"type\": \"function\", \"function\": "
-                   "{\"name\": \"my_function\"}}");
-      return;
-    }
-    request->choice = ToolChoice::kNamed;
-    request->named = name.text();
+    ReadNamed(choice, body, request);
     return;
   }
   const std::string_view word = choice.IsText() ? choice.text() : "";
@@ -101,7 +108,7 @@ ToolRequest ReadTools(FieldReader* body) {
   ToolRequest request;
   if (const JsonValue tools = body->List("tools")) {
     for (const JsonValue tool : tools) {
-      if (!ReadTool(tool, request.tools.size(), body, &request.tools)) break;
+      if (!ReadTool(tool, body, &request.tools)) break;
     }
   }
   body->Bool("parallel_tool_calls", &request.parallel);

@@ -262,7 +262,8 @@ TEST(ToolCalls, FollowReferencesAndAlternatives) {
     EXPECT_TRUE(Some(values, 1) && Some(values, "b")) << name;
   }
   EXPECT_TRUE(All(Values(R"({"allOf":[{"type":"object","properties":{"a":{"const":1}},
-                             "required":["a"]},{"properties":{"b":{"const":2}},"required":["b"]}]})"),
+                             "required":["a"]},
+                             {"properties":{"b":{"const":2}},"required":["b"]}]})"),
                   [](const Json& x) { return x.at("a") == 1 && x.at("b") == 2; }));
 }
 
