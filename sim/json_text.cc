@@ -67,7 +67,7 @@ void AppendJsonString(std::string_view text, std::string* out) {
   out->push_back('"');
   while (true) {
     const size_t plain = PlainRun(text);
-    out->append(text.data(), plain);
+    out->append(text.substr(0, plain));
     if (plain == text.size()) break;
     AppendEscape(static_cast<unsigned char>(text[plain]), out);
     text.remove_prefix(plain + 1);
