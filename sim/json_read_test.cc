@@ -70,14 +70,14 @@ TEST(JsonDocument, TakesTheLastOfTwoMembersOfOneName) {
 
 TEST(JsonDocument, IsUsedAgain) {
   JsonDocument document;
-  const std::string first(100, 'x'), second(100, 'y');
-  const std::string text = "[\"\\n" + first + "\",\"\\n" + second + "\"]";
-  for (int i = 0; i < 5; ++i) {
+  const std::string long_text(100, 'x');
+  std::string text = "[";
+  for (int i = 0; i < 5; ++i) text += "\"\\n" + long_text + "\",";
+  text.back() = ']';
+  for (int i = 0; i < 50; ++i) {
     const auto root = document.Parse(text);
     ASSERT_TRUE(root);
-    std::vector<std::string> texts;
-    for (const JsonValue item : *root) texts.emplace_back(item.text());
-    EXPECT_EQ(texts, (std::vector<std::string>{"\n" + first, "\n" + second})) << i;
+    for (const JsonValue item : *root) EXPECT_EQ(item.text(), "\n" + long_text) << i;
   }
 }
 

@@ -109,6 +109,10 @@ TEST(Sampling, NamesTheFieldOfAWrongType) {
             "stream_options: stream_options can only be set when stream is true");
 }
 
+TEST(Sampling, NamesTheFirstOfSeveralFields) {
+  EXPECT_EQ(Refusal(R"({"n":"2","model":1,"stop":2})"), "model: model must be a string");
+}
+
 TEST(Sampling, RefusesChoicesThatCannotBe) {
   EXPECT_EQ(Wrong(Read(R"({"n":0})")), "n: n must be at least 1");
   EXPECT_EQ(Wrong(Read(R"({"n":-9223372036854775808})")), "n: n must be at least 1");

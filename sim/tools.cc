@@ -137,10 +137,10 @@ std::optional<ApiError> CheckTools(const ToolRequest& request, const ToolOptions
 std::vector<ToolCall> MakeToolCalls(const ToolRequest& request, const ToolOptions& options,
                                     Random* random) {
   std::vector<ToolCall> calls(CountCalls(request, options, random));
+  const Tool* const named = request.choice == ToolChoice::kNamed ? FindTool(request) : nullptr;
   for (ToolCall& call : calls) {
-    const Tool& tool = request.choice == ToolChoice::kNamed
-                           ? *FindTool(request)
-                           : request.tools[random->Below(request.tools.size())];
+    const Tool& tool =
+        named != nullptr ? *named : request.tools[random->Below(request.tools.size())];
     call.id = CallId(random);
     call.name = tool.name;
     call.arguments = MakeArguments(tool.parameters, options, random);

@@ -291,7 +291,8 @@ TEST(ToolCalls, HoldWhatIsRequiredAndMaybeTheRest) {
 // Each of these would never end, or fill all memory.
 TEST(ToolCalls, EndWhateverTheSchemaSays) {
   for (const char* schema :
-       {R"({"$ref":"#"})", R"({"allOf":[{"$ref":"#"},{"$ref":"#"}]})",
+       {R"({"$ref":"#"})",
+        R"({"allOf":[{"$ref":"#"},{"$ref":"#"},{"$ref":"#"},{"$ref":"#"},{"$ref":"#"}]})",
         R"({"properties":{"a":{"$ref":"#"},"b":{"$ref":"#"}},"required":["a","b"]})",
         R"({"properties":{"a":{"type":"array","minItems":1000,"items":{"$ref":"#/properties/a"}}},
             "required":["a"]})",
