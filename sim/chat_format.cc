@@ -4,6 +4,7 @@
 
 #include "sim/json_text.h"
 #include "sim/openai_format.h"
+#include "sim/token_text.h"
 
 namespace headrace::sim {
 namespace {
@@ -29,7 +30,7 @@ class ChatFormat final : public OpenAiFormat {
     out->append(R"(,"delta":{)");
     if (said.calls.empty()) {
       out->append(R"("content":)");
-      AppendJsonString(Piece(said, token), out);
+      AppendJsonString(TokenText(said, token), out);
     } else {
       AppendCallDelta(said, token, out);
     }
@@ -103,7 +104,7 @@ class ChatFormat final : public OpenAiFormat {
     } else {
       out->append(R"("function":{"arguments":)");
     }
-    AppendJsonString(Piece(said, token), out);
+    AppendJsonString(TokenText(said, token), out);
     out->append("}}]");
   }
 
@@ -129,7 +130,7 @@ class ChatFormat final : public OpenAiFormat {
 
   // Without its last brace. Alternatives are named after the token: "token_1".
   static void AppendTold(const Output& said, size_t token, uint32_t alternative, std::string* out) {
-    std::string name(Piece(said, token));
+    std::string name(TokenText(said, token));
     std::string bytes(Bytes(said, token));
     if (alternative > 0) {
       std::string number = "_";

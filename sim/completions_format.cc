@@ -4,6 +4,7 @@
 
 #include "sim/json_text.h"
 #include "sim/openai_format.h"
+#include "sim/token_text.h"
 
 namespace headrace::sim {
 namespace {
@@ -24,9 +25,9 @@ class CompletionFormat final : public OpenAiFormat {
   void Token(uint32_t choice, uint32_t token, std::string* out) override {
     const Output& said = output(choice);
     OpenChunk(choice, out);
-    AppendText(Piece(said, token), out);
+    AppendText(TokenText(said, token), out);
     AppendLogprobs(said, {token, token + 1, told_[choice]}, out);
-    told_[choice] += Characters(Piece(said, token));
+    told_[choice] += Characters(TokenText(said, token));
     out->append(R"(,"finish_reason":null)");
     CloseChunk(out);
   }
@@ -78,18 +79,18 @@ class CompletionFormat final : public OpenAiFormat {
     size_t offset = tokens.offset;
     each(R"({"text_offset":[)", [&](size_t token) {
       AppendNumber(static_cast<int64_t>(offset), out);
-      offset += Characters(Piece(said, token));
+      offset += Characters(TokenText(said, token));
     });
     each(R"(],"token_logprobs":[)",
          [&](size_t token) { AppendLogprob(static_cast<uint32_t>(token), 0, out); });
-    each(R"(],"tokens":[)", [&](size_t token) { AppendJsonString(Piece(said, token), out); });
+    each(R"(],"tokens":[)", [&](size_t token) { AppendJsonString(TokenText(said, token), out); });
     each(R"(],"top_logprobs":[)", [&](size_t token) { AppendTop(said, token, out); });
     out->append("]}");
   }
 
   // {"token":-1.0,"token_1":-1.5}
   void AppendTop(const Output& said, size_t token, std::string* out) const {
-    const std::string_view piece = Piece(said, token);
+    const std::string_view piece = TokenText(said, token);
     std::string name;
     out->push_back('{');
     for (uint32_t alternative = 0; alternative < logprobs(); ++alternative) {

@@ -10,13 +10,6 @@ namespace {
 
 constexpr size_t kFrameBytes = 256;  // of a reply, beside its text
 
-// The beginning of the character in which `place` lies.
-size_t CharacterBegin(std::string_view text, size_t place) {
-  if (place >= text.size()) return text.size();
-  while (place > 0 && (static_cast<unsigned char>(text[place]) & 0xc0) == 0x80) --place;
-  return place;
-}
-
 size_t TokenBegin(const Output& output, size_t token) {
   return token == 0 ? 0 : output.ends[token - 1];
 }
@@ -64,13 +57,6 @@ void OpenAiFormat::SetOutput(uint32_t choice, const Output* output) {
 const Output& OpenAiFormat::output(uint32_t choice) const {
   HR_CHECK(choice < outputs_.size() && outputs_[choice] != nullptr);
   return *outputs_[choice];
-}
-
-std::string_view OpenAiFormat::Piece(const Output& output, size_t token) {
-  HR_CHECK(token < output.ends.size());
-  const std::string_view text = output.text;
-  const size_t begin = CharacterBegin(text, TokenBegin(output, token));
-  return text.substr(begin, CharacterBegin(text, output.ends[token]) - begin);
 }
 
 std::string_view OpenAiFormat::Bytes(const Output& output, size_t token) {

@@ -41,8 +41,6 @@ class OpenAiFormat : public ReplyFormat {
   bool tells_logprobs() const { return tells_logprobs_; }
   uint32_t logprobs() const { return logprobs_; }
 
-  // What of the text is due with a token: characters are told by the token that ends them.
-  static std::string_view Piece(const Output& output, size_t token);
   // The bytes of a token, be they whole characters or not.
   static std::string_view Bytes(const Output& output, size_t token);
 
