@@ -13,9 +13,10 @@
 namespace headrace::sim {
 
 struct ReplyHead {
-  std::string id;        // of the request, without its prefix ("chatcmpl-")
-  std::string model;     // as it is displayed
-  int64_t created_s = 0;  // seconds since 1970
+  std::string id;              // of the request, without its prefix ("chatcmpl-")
+  std::string model;           // as it is displayed
+  int64_t created_s = 0;       // seconds since 1970
+  uint64_t prompt_tokens = 0;  // where a stream tells them at its beginning
 };
 
 class ReplyFormat {

@@ -24,9 +24,9 @@ struct MediaPart {
 };
 
 struct Prompt {
-  std::string text;                  // "" when it came as ids
-  std::vector<uint32_t> ids;         // as they came; else empty, and the tokenizer makes them
-  std::string echo;                  // what mode echo answers
+  std::string text;           // "" when it came as ids
+  std::vector<uint32_t> ids;  // as they came; else empty, and the tokenizer makes them
+  std::string echo;           // what mode echo answers
   std::vector<MediaPart> media;
 };
 
@@ -68,11 +68,12 @@ struct ToolCall {
 
 // What is answered to one prompt, once for each choice; made before the first token is due.
 struct Output {
-  std::string text;            // UTF-8; of tool calls: their arguments, one after the other
+  std::string text;  // UTF-8; of tool calls: their arguments, one after the other
   std::vector<uint32_t> ids;
   std::vector<uint32_t> ends;  // one a token: where it ends in `text`
   std::vector<ToolCall> calls;
   FinishReason finish = FinishReason::kStop;
+  std::string stop;  // of kStop: the one of Sampling::stop that ended it; "": none did
 };
 
 struct Usage {
