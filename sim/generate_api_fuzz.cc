@@ -1,5 +1,7 @@
 #include "sim/generate_api.h"
 
+#include "base/result.h"
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace sim = headrace::sim;
   const auto read = sim::ParseGenerate({reinterpret_cast<const char*>(data), size}, {});
