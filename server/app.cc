@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/metrics.h"
+#include "base/stop_signals.h"
 #include "base/version.h"
 #include "engine/eviction_policy.h"
 #include "net/address.h"
@@ -30,7 +31,6 @@
 #include "server/listen.h"
 #include "server/pool.h"
 #include "server/rpc_metrics.h"
-#include "server/signals.h"
 #include "server/status.h"
 
 namespace headrace::server {

@@ -1,4 +1,4 @@
-#include "server/signals.h"
+#include "base/stop_signals.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -6,7 +6,7 @@
 
 #include <memory>
 
-namespace headrace::server {
+namespace headrace {
 namespace {
 
 bool Readable(int fd) {
@@ -44,4 +44,4 @@ TEST(StopSignals, DoNotEndTheProcessWithOthers) {
 }
 
 }  // namespace
-}  // namespace headrace::server
+}  // namespace headrace

@@ -5,7 +5,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 
-namespace headrace::server {
+namespace headrace {
 
 class StopSignals {
  public:
@@ -23,4 +23,4 @@ class StopSignals {
   Fd write_end_;
 };
 
-}  // namespace headrace::server
+}  // namespace headrace

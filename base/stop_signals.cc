@@ -1,4 +1,4 @@
-#include "server/signals.h"
+#include "base/stop_signals.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <csignal>
 #include <utility>
 
-namespace headrace::server {
+namespace headrace {
 namespace {
 
 std::atomic<int> g_write_end = -1;  // set by Catch, read by the handler
@@ -63,4 +63,4 @@ void StopSignals::Drain() {
   }
 }
 
-}  // namespace headrace::server
+}  // namespace headrace
