@@ -30,8 +30,8 @@ TEST(HttpClient, SendsABodyAndAToken) {
   auto server = HttpServer::Listen("127.0.0.1:0", {});
   ASSERT_TRUE(server);
   (*server)->Handle("PUT", "/echo", [](const HttpRequest& request) {
-    return HttpReply{200, request.headers.at("content-type"),
-                     request.headers.at("authorization") + "|" + request.body};
+    return HttpReply{200, std::string(request.headers.Find("content-type")),
+                     std::string(request.headers.Find("authorization")) + "|" + request.body};
   });
   (*server)->Start();
   const std::string address = "127.0.0.1:" + std::to_string((*server)->port());

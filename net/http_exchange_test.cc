@@ -106,6 +106,24 @@ TEST_F(HttpExchangeTest, StreamsInChunksAndGoesOn) {
   EXPECT_EQ(Do([&] { return gone_["a"]; }), 0);
 }
 
+// Who speaks HTTP/1.0, as ab does, knows no chunks.
+TEST_F(HttpExchangeTest, StreamsToAnOldClientUntilTheConnectionEnds) {
+  RawClient client(port_);
+  client.Send("POST /x HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na");
+  ASSERT_TRUE(Arrives("a"));
+  Do([&] {
+    At("a").Begin({200, "text/plain", ""});
+    At("a").body()->append("one");
+    At("a").Flush();
+    At("a").body()->append("two");
+    At("a").End();
+  });
+  const std::string all = client.ReadAll();
+  EXPECT_EQ(all.find("Transfer-Encoding"), std::string::npos) << all;
+  EXPECT_NE(all.find("Connection: close\r\n"), std::string::npos) << all;
+  EXPECT_TRUE(all.ends_with("\r\n\r\nonetwo")) << all;
+}
+
 TEST_F(HttpExchangeTest, SendsNoBodyToHead) {
   RawClient client(port_);
   client.Send("HEAD /x HTTP/1.1\r\n\r\n");
@@ -206,6 +224,17 @@ TEST_F(HttpExchangeTest, DropsAClientThatStopsReading) {
   EXPECT_TRUE(Eventually([&] { return Do([&] { return gone_["a"] == 1; }); }));
 }
 
+// There may be thousands of connections that are kept for their next request.
+TEST_F(HttpExchangeTest, KeepsNoLargeBodyOfARequestThatIsAnswered) {
+  RawClient client(port_);
+  const std::string large(900'000, 'a');
+  client.Send(Post(large));
+  ASSERT_TRUE(Arrives(large));
+  EXPECT_GE(Do([&] { return At(large).request().body.capacity(); }), large.size());
+  Do([&] { At(large).Reply({200, "text/plain", "x"}); });
+  EXPECT_LT(Do([&] { return At(large).request().body.capacity(); }), large.size() / 2);
+}
+
 TEST_F(HttpExchangeTest, KeepsPipelinedRequestsForLater) {
   RawClient client(port_);
   client.Send(Post("a") + Post("b") + Post("now"));
@@ -233,6 +262,18 @@ TEST_F(HttpExchangeTest, LetsAClientThatPipelinesTooMuchWait) {
   EXPECT_TRUE(client.ReadReply().ends_with("\r\n\r\nA"));
   for (int i = 0; i < 4000; ++i) ASSERT_TRUE(client.ReadReply().ends_with("at once")) << i;
   sender.join();
+}
+
+TEST_F(HttpExchangeTest, TellsOfAClientThatPipelinesTooMuchAndHangsUp) {
+  {
+    RawClient client(port_);
+    client.Send(Post("a"));
+    ASSERT_TRUE(Arrives("a"));
+    std::string many;
+    for (int i = 0; i < 4000; ++i) many += Post("now");
+    client.Send(many);
+  }
+  EXPECT_TRUE(Eventually([&] { return Do([&] { return gone_["a"] == 1; }); }));
 }
 
 TEST_F(HttpExchangeTest, GivesErrorsTheBodyThatIsAskedFor) {

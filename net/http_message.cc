@@ -95,6 +95,8 @@ void HttpHeaders::Add(std::string_view name, std::string_view value) {
 }
 
 void HttpHeaders::Clear() {
+  constexpr size_t kKeptBytes = 16 * size_t{1024};
+  if (text_.capacity() > kKeptBytes) text_ = std::string();
   text_.clear();
   places_.clear();
 }
@@ -127,7 +129,7 @@ void AppendReply(const HttpReply& reply, const HttpReplyEnd& end, std::string* o
 
 void AppendStreamHead(const HttpReply& reply, const HttpReplyEnd& end, std::string* out) {
   AppendHead(reply, end, out);
-  out->append("Transfer-Encoding: chunked\r\n\r\n");
+  out->append(end.chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
 }
 
 }  // namespace headrace::net

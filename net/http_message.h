@@ -33,9 +33,11 @@ class HttpHeaders {
 };
 
 struct HttpRequest {
+  bool knows_chunks = true;  // HTTP/1.1, or later
   std::string method;
-  std::string path;  // without the query
-  std::map<std::string, std::string> query;
+  std::string path;                          // without the query
+  std::map<std::string, std::string> query;  // of equal names the last
+  std::string query_text;                    // as it came, without the ?
   std::string body;
   HttpHeaders headers;
   std::string rest;  // what stood in the place of a path's final *
@@ -55,11 +57,12 @@ struct HttpReplyEnd {
   std::string_view allow = "";  // of 405
   bool keep_alive = true;
   bool with_body = true;  // not to HEAD
+  bool chunked = true;    // else the connection's end is the stream's
 };
 
 // Appends an answer whose length is known.
 void AppendReply(const HttpReply& reply, const HttpReplyEnd& end, std::string* out);
-// Appends the head of an answer whose body follows in chunks; reply.body is not looked at.
+// Appends the head of an answer whose body follows; reply.body is not looked at.
 void AppendStreamHead(const HttpReply& reply, const HttpReplyEnd& end, std::string* out);
 
 }  // namespace headrace::net

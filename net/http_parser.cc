@@ -5,6 +5,7 @@
 
 #include "net/http_parser.h"
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -23,6 +24,18 @@ std::string_view View(boost::beast::string_view text) {
   return {text.data(), text.size()};
 }
 
+// What Beast lets pass. A body in another encoding than chunked has no length that we know: where
+// it ends, another server may see another request.
+int RefusalOf(const http::request<http::string_body>& message) {
+  uint32_t lines = 0;
+  for (const auto& field : message) {
+    if (++lines > kMaxHttpHeaderLines) return 431;
+    if (field.name() != http::field::transfer_encoding) continue;
+    if (!boost::beast::iequals(field.value(), "chunked")) return 400;
+  }
+  return 0;
+}
+
 int RefusalOf(const error_code& ec) {
   if (ec == http::error::body_limit) return 413;
   if (ec == http::error::header_limit) return 431;
@@ -33,6 +46,7 @@ int RefusalOf(const error_code& ec) {
 
 struct HttpParser::State {
   std::optional<http::request_parser<http::string_body>> parser;
+  bool header_checked = false;
 };
 
 HttpParser::HttpParser(uint64_t max_body_bytes)
@@ -44,6 +58,7 @@ HttpParser::~HttpParser() = default;
 
 void HttpParser::Reset() {
   auto& parser = state_->parser.emplace();
+  state_->header_checked = false;
   parser.eager(true);
   parser.header_limit(kMaxHttpHeaderBytes);
   parser.body_limit(max_body_bytes_);
@@ -62,6 +77,10 @@ size_t HttpParser::Take(std::string_view bytes, int* refusal) {
       break;
     }
   }
+  // Lines may also stand behind the last chunk.
+  const bool header = parser.is_header_done() && !state_->header_checked;
+  if (*refusal == 0 && (header || parser.is_done())) *refusal = RefusalOf(parser.get());
+  state_->header_checked = parser.is_header_done();
   return taken;
 }
 
@@ -81,6 +100,7 @@ bool HttpParser::expects_continue() const {
 Status HttpParser::Finish(HttpRequest* request, bool* keep_alive) {
   auto& message = state_->parser->get();
   *keep_alive = message.keep_alive();
+  request->knows_chunks = message.version() >= 11;
   request->method = View(message.method_string());
   request->headers.Clear();
   for (const auto& field : message) {
@@ -88,7 +108,10 @@ Status HttpParser::Finish(HttpRequest* request, bool* keep_alive) {
   }
   request->rest.clear();
   request->body = std::move(message.body());
-  auto target = ParseTarget(View(message.target()));
+  const std::string_view whole = View(message.target());
+  request->query_text = whole.substr(std::min(whole.size(), whole.find('?') + 1));
+  if (whole.find('?') == std::string_view::npos) request->query_text.clear();
+  auto target = ParseTarget(whole);
   Reset();
   if (!target) return tl::unexpected(target.error());
   request->path = std::move(target->path);

@@ -13,6 +13,7 @@
 namespace headrace::net {
 
 inline constexpr uint32_t kMaxHttpHeaderBytes = 16 * 1024;
+inline constexpr uint32_t kMaxHttpHeaderLines = 128;
 
 class HttpParser {
  public:

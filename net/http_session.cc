@@ -99,7 +99,11 @@ void HttpSession::Refuse(int status, std::string_view what) {
 
 void HttpSession::OnReady(uint32_t events) {
   const auto self = shared_from_this();  // Close lets go of it
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0) return Close();
+  // Where both sides have said their last word, what we sent may still be on its way, and what is
+  // not read yet would make a Close throw it away.
+  const bool drains = state_ == State::kDraining && (events & EPOLLIN) != 0;
+  if ((events & EPOLLERR) != 0 || ((events & EPOLLHUP) != 0 && !drains)) return Close();
+  if ((events & EPOLLRDHUP) != 0) return OnEnd();
   if ((events & EPOLLOUT) != 0) Send();
   if ((events & EPOLLIN) != 0 && state_ != State::kClosed) Read();
 }
@@ -122,7 +126,7 @@ void HttpSession::Read() {
 // and hangs up does not want it any more.
 void HttpSession::OnEnd() {
   if (state_ != State::kAnswering || way_ == Way::kExchange) return Close();
-  keep_ = false;
+  ended_ = true;
   want_read_ = false;
   Interest();
 }
@@ -145,6 +149,8 @@ void HttpSession::Feed(std::string_view bytes) {
     left_.erase(0, Parse(left_));
   }
   parsing_ = false;
+  if (left_.empty()) Recycle(&left_);
+  if (ended_ && state_ == State::kReading) Drain();
 }
 
 // Requests, as long as each is answered at once. Says how far it came.
@@ -198,6 +204,7 @@ void HttpSession::Dispatch(const HttpRoute& route) {
   deadline_ = Time::max();
   if (route.later) return AnswerLater(route);
   way_ = Way::kExchange;
+  if (ended_) return Close();  // as OnEnd does
   try {
     route.exchange(shared_from_this());
   } catch (const std::exception& error) {
@@ -254,7 +261,10 @@ void HttpSession::Begin(const HttpReply& head) {
   if (state_ != State::kAnswering || whole_) return;
   HR_CHECK(!streaming_);
   streaming_ = true;
-  AppendStreamHead(head, {.keep_alive = keep_, .with_body = with_body_}, &out_);
+  chunked_ = request_.knows_chunks;
+  keep_ = keep_ && chunked_;
+  AppendStreamHead(head, {.keep_alive = keep_, .with_body = with_body_, .chunked = chunked_},
+                   &out_);
 }
 
 void HttpSession::Flush() {
@@ -283,11 +293,11 @@ void HttpSession::OnGone(std::function<void()> gone) {
 void HttpSession::AppendChunk() {
   flush_ = false;
   if (!body_.empty() && with_body_) {
-    fmt::format_to(std::back_inserter(out_), "{:x}\r\n", body_.size());
-    out_.append(body_).append("\r\n");
+    if (chunked_) fmt::format_to(std::back_inserter(out_), "{:x}\r\n", body_.size());
+    out_.append(body_).append(chunked_ ? "\r\n" : "");
   }
   Recycle(&body_);
-  if (whole_ && with_body_) out_.append("0\r\n\r\n");
+  if (whole_ && with_body_ && chunked_) out_.append("0\r\n\r\n");
 }
 
 // Writes until all is out: true. False: the client does not read, or the connection broke.
@@ -330,14 +340,15 @@ void HttpSession::Send() {
 void HttpSession::AfterAnswer() {
   whole_ = false;
   streaming_ = false;
+  Recycle(&request_.body);
   if (!keep_) return Drain();
   state_ = State::kReading;
   Deadline();
-  if (!want_read_) {
+  if (!want_read_ && !ended_) {
     want_read_ = true;
     Interest();
   }
-  if (!left_.empty()) Feed("");
+  if (!left_.empty() || ended_) Feed("");
 }
 
 // Closing with unread bytes makes the kernel reset the connection, and the client may lose the
@@ -352,8 +363,11 @@ void HttpSession::Drain() {
 }
 
 void HttpSession::Interest() {
+  // A client that is not read from may hang up all the same.
+  const bool may_go = state_ == State::kAnswering && way_ == Way::kExchange;
+  const uint32_t unread = may_go ? uint32_t{EPOLLRDHUP} : 0;
   const uint32_t events =
-      (want_read_ ? uint32_t{EPOLLIN} : 0) | (want_write_ ? uint32_t{EPOLLOUT} : 0);
+      (want_read_ ? uint32_t{EPOLLIN} : unread) | (want_write_ ? uint32_t{EPOLLOUT} : 0);
   if (events == watched_ || state_ == State::kClosed) return;
   watched_ = events;
   if (!loop_->Rearm(fd_.get(), events)) Close();

@@ -121,9 +121,11 @@ class HttpSession final : public HttpExchange, public std::enable_shared_from_th
   State state_ = State::kReading;
   Way way_ = Way::kNow;
   bool header_seen_ = false;
+  bool ended_ = false;      // the client sends no more
   bool keep_ = false;       // the connection goes on after the answer
   bool with_body_ = false;  // no HEAD
   bool streaming_ = false;  // Begin was called
+  bool chunked_ = true;     // the stream; else it ends with the connection
   bool flush_ = false;      // what is in body_ is to go out
   bool whole_ = false;      // the answer has nothing more to come
   bool parsing_ = false;

@@ -15,6 +15,8 @@ struct FakeHttp final : net::HttpServer {
                    AsyncHandler handler) override {
     handlers[method + " " + path] = std::move(handler);
   }
+  void HandleExchange(const std::string&, const std::string&, net::HttpExchangeHandler) override {}
+  void SetErrorBody(net::HttpErrorBody) override {}
   void Start() override {}
   uint16_t port() const override { return 0; }
 
