@@ -147,6 +147,7 @@ void ReadMessages(JsonValue messages, FieldReader* body, Prompt* prompt) {
     body->Refuse("messages", "messages must not be empty");
     return;
   }
+  prompt->add_special = false;
   MessageReader reader(body, prompt);
   prompt->text.reserve(messages.raw().size());
   for (const JsonValue message : messages) {

@@ -1,6 +1,5 @@
-#include "sim/generate_api.h"
-
 #include "base/result.h"
+#include "sim/generate_api.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace sim = headrace::sim;

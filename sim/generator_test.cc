@@ -73,6 +73,8 @@ TEST_F(GeneratorTest, StopsBeforeTheFirstStopString) {
   EXPECT_EQ(output.text, "one t");
   EXPECT_THAT(output.ends, ElementsAre(4, 5));
   EXPECT_EQ(output.finish, FinishReason::kStop);
+  EXPECT_EQ(output.stop, "wo t");
+  EXPECT_EQ(Echo("one two").stop, "");
 }
 
 TEST_F(GeneratorTest, StopsBetweenTokens) {

@@ -190,6 +190,7 @@ ApiResult<MessagesRequest> ParseMessages(std::string_view body, const RequestDef
   if (!fields.Find("max_tokens")) fields.Refuse("max_tokens", "max_tokens is missing");
   ReadStopSequences(&fields, &out.request.sampling);
   ConversationReader(&fields, &out.request.prompts.emplace_back()).Read();
+  out.request.prompts.front().add_special = false;
   ReadTools(&fields, &out.tools);
   if (!error) ReadToolChoice(&fields, &out.tools);
   if (error) return tl::unexpected(*std::move(error));

@@ -1,6 +1,7 @@
 #include "sim/output_text.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/result.h"
 
@@ -60,10 +61,14 @@ void CutAtStop(const Sampling& sampling, const text::Tokenizer& tokenizer, Outpu
   if (sampling.stop.empty() || output->ids.size() < sampling.min_tokens) return;
   const size_t safe = sampling.min_tokens == 0 ? 0 : output->ends[sampling.min_tokens - 1];
   size_t cut = std::string::npos;
+  std::string found;
   for (const std::string& stop : sampling.stop) {
     if (stop.empty()) continue;
     const size_t from = safe < stop.size() ? 0 : safe - stop.size() + 1;
-    cut = std::min(cut, output->text.find(stop, from));
+    const size_t at = output->text.find(stop, from);
+    if (at >= cut) continue;
+    cut = at;
+    found = stop;
   }
   if (cut == std::string::npos) return;
   const auto whole = std::upper_bound(output->ends.begin(), output->ends.end(), cut);
@@ -75,6 +80,7 @@ void CutAtStop(const Sampling& sampling, const text::Tokenizer& tokenizer, Outpu
     *output = Tokenized(std::string_view(output->text).substr(0, cut), tokenizer);
   }
   output->finish = FinishReason::kStop;
+  output->stop = std::move(found);
 }
 
 uint32_t TokenLimit(const GenerateJob& job, uint32_t max_model_len) {

@@ -28,6 +28,7 @@ struct Prompt {
   std::vector<uint32_t> ids;  // as they came; else empty, and the tokenizer makes them
   std::string echo;           // what mode echo answers
   std::vector<MediaPart> media;
+  bool add_special = true;  // the tokens that the tokenizer puts around a text; a chat has its own
 };
 
 struct Sampling {

@@ -299,6 +299,7 @@ ApiResult<ResponsesRequest> ParseResponses(std::string_view body, const RequestD
   } else {
     InputReader(&fields, &out.request.prompts.emplace_back())
         .Read(instructions, fields.Find("input"));
+    out.request.prompts.front().add_special = false;
     ReadEcho(&fields, instructions, &out);
   }
   ReadTools(&fields, &out);
