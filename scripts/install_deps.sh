@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and fuzzing need, and only what is missing.
-#   scripts/install_deps.sh [build] [test] [fuzz] [tools]      (nothing named: build)
+#   scripts/install_deps.sh [build] [test] [bench] [fuzz] [tools]      (nothing named: build)
 # Debian 12. Root or sudo is needed only when a Debian package is missing.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -107,6 +107,8 @@ main() {
       test)
         install_packages "tests" $PACKAGES_TEST
         unpack_msgpack ;;
+      # shellcheck disable=SC2086  # a list of words
+      bench) install_packages "benchmarks" $PACKAGES_BENCH ;;
       fuzz) install_packages "fuzzing" $PACKAGES_FUZZ ;;
       tools) install_tools ;;
       -h | --help) usage 0 ;;

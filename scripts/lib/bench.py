@@ -51,6 +51,9 @@ def program(suite, quick):
         return [sys.executable, ROOT / "bench" / "index_bench.py",
                 bin_folder / "headrace-bench-index", dynamo_venv() / "bin" / "python",
                 *(["--quick"] if quick else [])]
+    if suite == "sim":
+        return [sys.executable, ROOT / "bench" / "sim_bench.py", bin_folder / "headrace-sim",
+                *(["--quick"] if quick else [])]
     return [sys.executable, ROOT / "bench" / "vllm_bench.py"]
 
 
@@ -157,6 +160,8 @@ def prepare(suites):
     build.run([ROOT / "scripts" / "build"])
     if "index" in suites:
         install_dynamo(build.run)
+    if "sim" in suites:
+        build.run([ROOT / "scripts" / "install_deps.sh", "bench"])
     if "vllm" in suites:
         import python_suites  # pylint: disable=import-outside-toplevel
         venv = python_suites.install_vllm(build.run, "lmcache")
@@ -169,7 +174,7 @@ def main(words):
     parser.add_argument("suite", nargs="*", help=f"of {', '.join(suites)}; none named: all")
     parser.add_argument("--no-build", action="store_true", help="take build/ as it is")
     parser.add_argument("--quick", action="store_true",
-                        help="index: every name from a small index; the figures mean nothing")
+                        help="index, sim: every name from little work; the figures mean nothing")
     options = parser.parse_args(words)
     wanted = options.suite or suites
     if not set(wanted) <= set(suites):

@@ -16,9 +16,13 @@ PACKAGES_RUST="cargo-web rustc-web"
 # Tests in C++.
 PACKAGES_TEST="libgtest-dev libgmock-dev libmsgpackc2 procps util-linux redis-server openssl"
 
+# Benchmarks: the load of `scripts/bench sim`.
+PACKAGES_BENCH="wrk"
+
 # Fuzz targets: g++ has no libFuzzer.
 PACKAGES_FUZZ="clang-19 libfuzzer-19-dev libclang-rt-19-dev"
 
 # Tools from PyPI in .venv-tools: formatting and findings change with the version, so it is pinned.
 TOOLS="clang-format==23.1.3 clang-tidy==23.1.4 lizard==1.24.3 pytest==9.2.0
-  ruff==0.17.6 pyzmq==27.3.0 msgpack==1.2.4 msgspec==0.22.0 grpcio==1.85.1 pyyaml==6.0.3"
+  ruff==0.17.6 pyzmq==27.3.0 msgpack==1.2.4 msgspec==0.22.0 grpcio==1.85.1 pyyaml==6.0.3
+  openai==3.54.0 anthropic==2.12.0"

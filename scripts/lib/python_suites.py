@@ -126,7 +126,7 @@ def vllm(run):
 def bench_smoke(run):
     """Every name appears with sound fields; on shared cores the figures mean nothing."""
     release(run)
-    suites = ["engine", "index"]
+    suites = ["engine", "index", "sim"]
     bench.install_dynamo(run.must)
     command = [sys.executable, ROOT / "scripts" / "lib" / "bench.py", "--no-build", "--quick"]
     code, text = run.output([*command, *suites], environment())
