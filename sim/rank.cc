@@ -236,7 +236,8 @@ void Rank::ArmTimer() {
 
 std::string Rank::Scrape(double unix_s) {
   if (cache_ != nullptr) {
-    metrics_.CacheUsed(cache_->used_blocks() / std::max(1.0, double{cache_->capacity()}));
+    metrics_.CacheUsed(cache_->used_blocks() /
+                       std::max(1.0, static_cast<double>(cache_->capacity())));
   }
   metrics_.Loras(loras_.running(), engine_.waiting_loras(), unix_s);
   return metrics_.Scrape();
