@@ -1,0 +1,1 @@
+#include "tests/pch/test_pch.h"
