@@ -1,9 +1,12 @@
 """For tests of headrace-sim: a real process, asked by plain HTTP or by the clients of the field."""
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import re
+import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -83,13 +86,13 @@ class Connection:
 class Sim:
     """headrace-sim on a port of its own; `with Sim(...) as sim` ends it."""
 
-    def __init__(self, *flags: str, env=None, port: int = 0, ranks: int = 1) -> None:
-        self.port = port or free_port()
-        self.ranks = ranks
+    def __init__(self, *flags: str, env=None, port: int = 0, rank: int = 0) -> None:
+        flag = port or free_port()
+        self.port = flag + rank  # of the first rank
         self.log = tempfile.TemporaryFile()
+        host = () if "--host" in flags else ("--host", "127.0.0.1")
         self.process = subprocess.Popen(
-            [str(SIM), "--model", MODEL, "--host", "127.0.0.1", "--port", str(self.port),
-             "--zmq-endpoint", "", *flags],
+            [str(SIM), "--model", MODEL, "--port", str(flag), "--zmq-endpoint", "", *host, *flags],
             stdout=self.log, stderr=self.log, env=clean_environment(env))
 
     def __enter__(self) -> "Sim":
@@ -171,6 +174,20 @@ def clean_environment(more=None) -> dict:
     named = r"(SIM_MODEL|PYTHONHASHSEED|POD_\w+|VLLM_\w+|\w+_proxy)"
     kept = {k: v for k, v in os.environ.items() if not re.fullmatch(named, k, re.IGNORECASE)}
     return {**kept, **(more or {})}
+
+
+def free_ports(count: int) -> int:
+    """The first of some that follow each other, below those that connections are given."""
+    while True:
+        first = random.randrange(20000, 32000)
+        with contextlib.ExitStack() as probes:
+            try:
+                for port in range(first, first + count):
+                    probe = probes.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
 
 
 def refused_start(*flags: str, env=None) -> subprocess.CompletedProcess:
