@@ -150,12 +150,12 @@ void KvEvents::FlushBegun() {
 
 void KvEvents::Publish() {
   std::string payload = batch_.Encode(UnixSeconds(), config_.form);
-  ++sequence_;
+  const uint64_t sequence = sequence_++;
   const Status sent = net::ZmqSend(
-      pub_.get(), {net::ZmqBytes(config_.topic), net::ZmqBytes(wire::EncodeSequence(sequence_)),
+      pub_.get(), {net::ZmqBytes(config_.topic), net::ZmqBytes(wire::EncodeSequence(sequence)),
                    net::ZmqBytes(payload)});
   if (!sent) ++unsent_count_;
-  replay_->Keep(sequence_, std::move(payload));
+  replay_->Keep(sequence, std::move(payload));
 }
 
 void KvEvents::Pump() {

@@ -86,7 +86,7 @@ class KvEvents {
   std::unique_ptr<KvReplay> replay_;
   std::unique_ptr<net::ZmqWatch> router_watch_;
   KvBatch batch_;
-  uint64_t sequence_ = 0;  // of the last message
+  uint64_t sequence_ = 0;  // of the next message, from 0 as vLLM's
   uint64_t unsent_count_ = 0;
   bool flushing_soon_ = false;
   bool pumping_soon_ = false;

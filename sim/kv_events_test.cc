@@ -88,7 +88,7 @@ TEST(KvEvents, PublishesToASubscriberThatBinds) {
   EXPECT_EQ(f.message.text(0), kTopic);
   const auto first = wire::DecodeSequence(f.message[1]);
   ASSERT_TRUE(first);
-  EXPECT_GE(*first, 1u);
+  EXPECT_LT(*first, f.stored);
   KvReader reader;
   reader.Read(f.message.text(2));
   EXPECT_EQ(reader.batch.rank, 1);
@@ -118,17 +118,18 @@ TEST(KvEvents, BindsWhenItIsTold) {
   EXPECT_TRUE(f.Connects());
 }
 
-TEST(KvEvents, NumbersMessagesFromOneOnWithoutGaps) {
+// As vLLM does: who follows and finds a first message with another number asks for those before.
+TEST(KvEvents, NumbersMessagesFromZeroOnWithoutGaps) {
   Fixture f(kNever, 2);
   f.Start();
   for (uint64_t number = 1; number <= 20; ++number) f.Store(number);
   ASSERT_TRUE(Eventually([&] { return f.events->numbers().messages == 10; }));
   KvReader reader;
-  EXPECT_EQ(f.Replay(0, &reader), (std::vector<uint64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
+  EXPECT_EQ(f.Replay(0, &reader), (std::vector<uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
   EXPECT_EQ(reader.blocks.size(), 20u);
   EXPECT_EQ(reader.events, 20u);
   KvReader late;
-  EXPECT_EQ(f.Replay(9, &late), (std::vector<uint64_t>{9, 10}));
+  EXPECT_EQ(f.Replay(8, &late), (std::vector<uint64_t>{8, 9}));
   EXPECT_TRUE(Eventually([&] { return f.events->numbers().replays == 2; }));
 }
 
