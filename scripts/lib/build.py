@@ -131,6 +131,7 @@ def build_wheel(runner=run):
 def build_release(runner=run):
     """Everything that a user gets. Returns the names of the programs."""
     configure(BUILD, release_options(), runner=runner)
+    compile_targets(BUILD, ["build.ninja"], runner=runner)  # new programs are in the list then
     compile_targets(BUILD, programs_and_libraries(BUILD), runner=runner)
     return link_programs(BUILD)
 
