@@ -11,8 +11,8 @@ import msgpack
 import openai
 import pytest
 import zmq
-from harness import free_port, wait_for
-from sim_harness import MODEL, Sim, chat_body, frames_of, refused_start
+from harness import wait_for
+from sim_harness import MODEL, Sim, chat_body, frames_of, free_ports, refused_start
 
 WITH_CACHE = {"POD_IP": "127.0.0.1"}
 TOKEN = "headrace_sim_planned_inter_token_latency_seconds"
@@ -236,7 +236,15 @@ class Subscriber:
     def __init__(self, port: int) -> None:
         self.socket = zmq.Context.instance().socket(zmq.SUB)
         self.socket.subscribe(b"")
-        self.socket.bind(f"tcp://127.0.0.1:{port}")
+        self.port = port
+        wait_for(self.bound, 10, "the port is free again")
+
+    def bound(self) -> bool:
+        try:
+            self.socket.bind(f"tcp://127.0.0.1:{self.port}")
+        except zmq.ZMQError:  # who had it is closed by a thread of its own
+            return False
+        return True
 
     def receive(self):
         """(sequence, events)"""
@@ -252,7 +260,8 @@ class Subscriber:
 @pytest.fixture
 def subscribed():
     """A simulator with one event a message, and who listens to it."""
-    port, replay = free_port(), free_port()
+    port = free_ports(2)  # not of those that a connection to nobody might meet itself at
+    replay = port + 1
     subscriber = Subscriber(port)
     with Sim("--enable-kvcache", "--kv-cache-size", "16", "--block-size", "8", "--mode", "echo",
              "--max-model-len", "4096", "--event-batch-size", "1", "--zmq-endpoint",
