@@ -270,7 +270,7 @@ TEST_F(HttpExchangeTest, TellsOfAClientThatPipelinesTooMuchAndHangsUp) {
     client.Send(Post("a"));
     ASSERT_TRUE(Arrives("a"));
     std::string many;
-    for (int i = 0; i < 4000; ++i) many += Post("now");
+    for (int i = 0; i < 2500; ++i) many += Post("now");
     client.Send(many);
   }
   EXPECT_TRUE(Eventually([&] { return Do([&] { return gone_["a"] == 1; }); }));

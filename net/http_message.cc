@@ -96,7 +96,7 @@ void HttpHeaders::Add(std::string_view name, std::string_view value) {
 
 void HttpHeaders::Clear() {
   constexpr size_t kKeptBytes = 16 * size_t{1024};
-  if (text_.capacity() > kKeptBytes) text_ = std::string();
+  if (text_.capacity() > kKeptBytes) std::string().swap(text_);
   text_.clear();
   places_.clear();
 }

@@ -45,9 +45,10 @@ class Ticket {
   std::atomic<bool> used_ = false;  // any thread
 };
 
+// A string that is assigned to keeps its memory; one that is swapped does not.
 void Recycle(std::string* buffer) {
   if (buffer->capacity() > kKeptBytes) {
-    *buffer = std::string();
+    std::string().swap(*buffer);
   } else {
     buffer->clear();
   }
