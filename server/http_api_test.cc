@@ -15,6 +15,8 @@ struct FakeHttp final : net::HttpServer {
     handlers[method + " " + path] = std::move(handler);
   }
   void HandleAsync(const std::string&, const std::string&, AsyncHandler) override {}
+  void HandleExchange(const std::string&, const std::string&, net::HttpExchangeHandler) override {}
+  void SetErrorBody(net::HttpErrorBody) override {}
   void Start() override {}
   uint16_t port() const override { return 0; }
   net::HttpReply Get(const std::string& path) { return handlers.at("GET " + path)({}); }
