@@ -105,13 +105,7 @@ def link_programs(directory):
 
 
 def release_options():
-    features = os.environ.get("HEADRACE_FEATURES", "auto")
-    return {"buildtype": "release", "auto_features": features, **pch_options()}
-
-
-def pch_options():
-    """Where all is built from nothing; elsewhere ccache does more, which cannot keep these."""
-    return {"test_pch": "true"} if os.environ.get("CI") else {}
+    return {"buildtype": "release", "auto_features": os.environ.get("HEADRACE_FEATURES", "auto")}
 
 
 def client_library():
