@@ -17,6 +17,7 @@ from index_harness import IndexAsker
 SIM = BUILD / "sim" / "headrace-sim"
 MODEL = "sim-model"
 BLOCK = 16
+ADAPTERS = ['{"name":"ada","path":"/a"}', '{"name":"bea","path":"/b"}']
 
 
 def free_ports(count: int) -> int:
@@ -216,6 +217,20 @@ def test_a_simulator_that_sleeps_holds_nothing(make_site):
     one.ask("POST", "/wake_up")
     assert site.send(one, text) == 0
     site.wait_blocks(text, {pod: full for pod in site.pods})
+
+
+@pytest.mark.parametrize("algorithm", ["llmd-d", "sha256_cbor"])
+def test_adapters_have_blocks_of_their_own(make_site, algorithm):
+    site = make_site(["--block-hash", algorithm, "--max-loras", "2", "--lora-modules", *ADAPTERS])
+    (sim,) = site.sims
+    text = words("w", 80)
+    full = len(sim.tokens(text)) // BLOCK
+    assert site.send(sim, text, "ada") == 0
+    assert site.blocks(text) == site.blocks(text, "bea") == {}
+    assert site.send(sim, text, "bea") == 0
+    assert site.send(sim, text) == 0
+    for model in (MODEL, "ada", "bea"):
+        assert site.send(sim, text, model) == full
 
 
 def test_ranks_have_caches_of_their_own(make_site):
