@@ -3,10 +3,12 @@ shared buffers, and the bytes a block must have. Everything started is ended by 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -30,10 +32,29 @@ SERVER = BUILD / "bin" / "headrace-server"
 MIB = 1 << 20
 
 
+given_ports: set[int] = set()
+
+
+def free_ports(count: int) -> int:
+    """The first of some that follow each other. Below those that connections are given, of which
+    one may be taken before the server binds it."""
+    while True:
+        first = random.randrange(20000, 32000)
+        ports = range(first, first + count)
+        if given_ports.intersection(ports):
+            continue
+        with contextlib.ExitStack() as probes:
+            try:
+                for port in ports:
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        given_ports.update(ports)
+        return first
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)
 
 
 def wait_for(condition, seconds: float, what: str):

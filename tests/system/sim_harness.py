@@ -1,12 +1,9 @@
 """For tests of headrace-sim: a real process, asked by plain HTTP or by the clients of the field."""
 
-import contextlib
 import http.client
 import json
 import os
-import random
 import re
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -174,20 +171,6 @@ def clean_environment(more=None) -> dict:
     named = r"(SIM_MODEL|PYTHONHASHSEED|POD_\w+|VLLM_\w+|\w+_proxy)"
     kept = {k: v for k, v in os.environ.items() if not re.fullmatch(named, k, re.IGNORECASE)}
     return {**kept, **(more or {})}
-
-
-def free_ports(count: int) -> int:
-    """The first of some that follow each other, below those that connections are given."""
-    while True:
-        first = random.randrange(20000, 32000)
-        with contextlib.ExitStack() as probes:
-            try:
-                for port in range(first, first + count):
-                    probe = probes.enter_context(socket.socket())
-                    probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return first
 
 
 def refused_start(*flags: str, env=None) -> subprocess.CompletedProcess:

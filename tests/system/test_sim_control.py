@@ -5,8 +5,8 @@ import json
 import re
 
 import pytest
-from harness import wait_for
-from sim_harness import MODEL, Sim, chat_body, free_ports
+from harness import free_ports, wait_for
+from sim_harness import MODEL, Sim, chat_body
 
 TTFT = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160,
         640, 2560]

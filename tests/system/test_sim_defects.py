@@ -11,8 +11,8 @@ import msgpack
 import openai
 import pytest
 import zmq
-from harness import wait_for
-from sim_harness import MODEL, Sim, chat_body, frames_of, free_ports, refused_start
+from harness import free_ports, wait_for
+from sim_harness import MODEL, Sim, chat_body, frames_of, refused_start
 
 WITH_CACHE = {"POD_IP": "127.0.0.1"}
 TOKEN = "headrace_sim_planned_inter_token_latency_seconds"

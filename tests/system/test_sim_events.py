@@ -5,36 +5,18 @@ import contextlib
 import json
 import os
 import random
-import socket
 import subprocess
 import tempfile
 import urllib.request
 
 import pytest
-from harness import BUILD, free_port, wait_for
+from harness import BUILD, free_ports, wait_for
 from index_harness import IndexAsker
 
 SIM = BUILD / "sim" / "headrace-sim"
 MODEL = "sim-model"
 BLOCK = 16
 ADAPTERS = ['{"name":"ada","path":"/a"}', '{"name":"bea","path":"/b"}']
-
-
-def free_ports(count: int) -> int:
-    """The first of so many that follow each other."""
-    return wait_for(lambda: first_of_free(count), 10, "ports that follow each other")
-
-
-def first_of_free(count: int) -> int | None:
-    first = free_port()
-    with contextlib.ExitStack() as held:
-        for port in range(first + 1, first + count):
-            probe = held.enter_context(socket.socket())
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return None
-    return first
 
 
 class Sim:
